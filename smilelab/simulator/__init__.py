@@ -1,0 +1,1 @@
+"""Simulated databases in the layouts of the real ones."""
