@@ -1,0 +1,309 @@
+"""RealSmileNet: a small recurrent network that tells spontaneous from posed smiles (Yang et al. 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from smilelab.models import register
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where the valid frames of a padded batch lie once they are packed one after another, time-major.
+
+    Clips are sorted by length, longest first; packed are first all clips' frame 0, then frame 1 of those that have one,
+    and so on. Frames of one time step are so contiguous, and the clips still running are always the first ones.
+
+    Attributes
+    ----------
+    clip, time : Tensor (F,)
+        Clip (row of the batch) and frame number of each packed frame; F = sum of lengths.
+    previous : Tensor (F,)
+        Packed position of the frame before; a clip's first frame points at itself.
+    running : tuple of int, (T,)
+        How many clips have a frame at each time step.
+    rank : Tensor (N,)
+        Position of each clip in the order by length.
+    """
+
+    clip: Tensor
+    time: Tensor
+    previous: Tensor
+    running: tuple[int, ...]
+    rank: Tensor
+
+    @classmethod
+    def of(cls, lengths: Tensor, device: torch.device | str = "cpu") -> Packing:
+        """Plan the packing of clips with these `lengths` (N,); the index tensors are put on `device`."""
+        lengths = lengths.detach().to("cpu", torch.int64)
+        order = torch.argsort(lengths, descending=True, stable=True)
+        valid = torch.arange(int(lengths.max()))[:, None] < lengths[order][None, :]
+        time, position = valid.nonzero(as_tuple=True)
+        running = valid.sum(1)
+        starts = running.cumsum(0) - running
+        previous = torch.where(time > 0, starts[time - 1] + position, position)
+        clip, time, previous, rank = (x.to(device) for x in (order[position], time, previous, torch.argsort(order)))
+        return cls(clip, time, previous, tuple(running.tolist()), rank)
+
+    def pack(self, frames: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> the valid frames (F, C, H, W)."""
+        return frames.permute(0, 2, 1, 3, 4)[self.clip, self.time]
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """(F, C, H, W) -> (N, C, T, H, W), zero where a clip has no frame. For looking at a layer's output over time."""
+        padded = packed.new_zeros(len(self.rank), len(self.running), *packed.shape[1:])
+        return padded.index_put((self.clip, self.time), packed).transpose(1, 2)
+
+
+class TemporalSpatialAttention(nn.Module):
+    """Weights each frame by a convolution of its difference from the frame before (Eq. 2): C(x_t - x_(t-1)) * x_t + x_t.
+
+    Our reading: the first frame's difference is zero, and C starts with weight 1 at the centre of every 3x3 kernel and
+    bias 0, so that at first the summed change of the three channels is what weights the frame.
+    """
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            self.conv.weight.zero_()
+            self.conv.weight[:, :, 1, 1] = 1.0
+            assert self.conv.bias is not None
+            self.conv.bias.zero_()
+
+    def forward(self, frames: Tensor, previous: Tensor) -> Tensor:
+        """Frames (F, C, H, W) and the frames before them (F, C, H, W) -> (F, C, H, W)."""
+        return torch.addcmul(frames, self.conv(frames - previous), frames)
+
+
+class FeatureProcessing(nn.Sequential):
+    """The paper's FPN: two convolutions with pooling, frame by frame; (F, 3, S, S) -> (F, 6, S/4, S/4).
+
+    Channel dropout acts on each frame by itself: a frame loses whole feature maps, its neighbours lose others.
+    """
+
+    out_channels = 6
+
+    def __init__(self, channels: int = 3, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, 4, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(4)
+        self.relu1 = nn.ReLU()
+        self.pool1 = nn.AvgPool2d(2)
+        self.conv2 = nn.Conv2d(4, self.out_channels, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(self.out_channels)
+        self.relu2 = nn.ReLU()
+        self.pool2 = nn.AvgPool2d(2)
+        self.dropout = nn.Dropout2d(dropout)
+
+
+class ConvLSTM(nn.Module):
+    """LSTM whose four gates come from one 3x3 convolution of the concatenated input and hidden state (section 3.2).
+
+    The convolution is linear in the concatenation, so its input half is done for all frames at once and only the hidden
+    half is left to the loop over time. `conv` holds both halves: output channels are the input, forget, output and cell
+    gate in this order; input channels are the features, then the hidden state. Hidden and cell state start at zero.
+    """
+
+    def __init__(self, in_channels: int = 6, hidden_channels: int = 8) -> None:
+        super().__init__()
+        self.in_channels, self.hidden_channels = in_channels, hidden_channels
+        self.conv = nn.Conv2d(in_channels + hidden_channels, 4 * hidden_channels, 3, padding=1)
+
+    def forward(self, features: Tensor, packing: Packing) -> Tensor:
+        """Packed features (F, in_channels, h, w) -> each clip's last hidden state (N, hidden_channels, h, w)."""
+        from_input, from_hidden = self.conv.weight.split([self.in_channels, self.hidden_channels], dim=1)
+        drive = nn.functional.conv2d(features, from_input, self.conv.bias, padding=1)
+        hidden = cell = None
+        finished: list[Tensor] = []
+        for gates in drive.split(packing.running):
+            if hidden is not None and cell is not None:
+                if len(gates) < len(hidden):
+                    finished.append(hidden[len(gates) :])
+                    hidden, cell = hidden[: len(gates)], cell[: len(gates)]
+                gates = gates + nn.functional.conv2d(hidden, from_hidden, padding=1)
+            squashed, candidate = gates.split([3 * self.hidden_channels, self.hidden_channels], dim=1)
+            write, keep, show = squashed.sigmoid().chunk(3, dim=1)
+            written = write * candidate.tanh()
+            cell = written if cell is None else torch.addcmul(written, keep, cell)
+            hidden = show * cell.tanh()
+        assert hidden is not None
+        return torch.cat([hidden, *reversed(finished)]).index_select(0, packing.rank)
+
+
+class NonLocal(nn.Module):
+    """Dot-product non-local block over the positions of a map: (N, C, h, w) -> the same shape.
+
+    Every position gathers from all others, weighted by the dot product of their embeddings and divided by their number.
+    Our reading: embeddings of width 4, keys and values max-pooled 2x2, and an output batch norm that starts at zero,
+    so that the block begins as the identity.
+    """
+
+    def __init__(self, channels: int = 8, width: int = 4) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, width, 1)
+        self.key = nn.Conv2d(channels, width, 1)
+        self.value = nn.Conv2d(channels, width, 1)
+        self.pool = nn.MaxPool2d(2)
+        self.out = nn.Conv2d(width, channels, 1)
+        self.norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, h, w)."""
+        query = self.query(x).flatten(2)
+        key, value = (self.pool(embed(x)).flatten(2) for embed in (self.key, self.value))
+        # No softmax stands between the two products, so value @ key' comes first: width x width instead of positions^2.
+        gathered = (value @ key.transpose(1, 2) / key.shape[2]) @ query
+        return x + self.norm(self.out(gathered.unflatten(2, x.shape[2:])))
+
+
+class Head(nn.Sequential):
+    """The classification block: last hidden state (N, 8, h, h) -> logit (N,). `relu` gives the embedding of Fig. 5."""
+
+    def __init__(self, channels: int = 8, side: int = 12, width: int = 10, dropout: float = 0.5) -> None:
+        super().__init__()
+        out_side = side // 2 - 1
+        if out_side < 1:
+            raise ValueError(f"the head got maps of {side}x{side}; expected at least 4x4 (frames of 16x16 or more)")
+        self.nonlocal_block = NonLocal(channels)
+        self.pool = nn.AvgPool2d(2)
+        self.conv = nn.Conv2d(channels, width, 2)
+        self.norm = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.dropout = nn.Dropout(dropout)
+        self.flatten = nn.Flatten()
+        self.linear = nn.Linear(width * out_side**2, 1)
+        self.squeeze = nn.Flatten(0)
+
+
+class Encoder(nn.Module):
+    """TSA, FPN and ConvLSTM: (N, 3, T, S, S) with lengths (N,) -> the last hidden state of each clip (N, 8, S/4, S/4).
+
+    Parameters
+    ----------
+    tsa : bool
+        False leaves the temporal spatial attention out; frames enter the FPN as they are.
+    """
+
+    def __init__(self, *, tsa: bool = True) -> None:
+        super().__init__()
+        self.tsa = TemporalSpatialAttention() if tsa else None
+        self.fpn = FeatureProcessing()
+        self.convlstm = ConvLSTM(self.fpn.out_channels)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Frames (N, 3, T, S, S), lengths (N,) -> (N, 8, S/4, S/4)."""
+        packing = Packing.of(lengths, frames.device)
+        packed = packing.pack(frames)
+        if self.tsa is not None:
+            packed = self.tsa(packed, packed.index_select(0, packing.previous))
+        return self.convlstm(self.fpn(packed), packing)
+
+
+@register("realsmilenet")
+class RealSmileNet(nn.Module):
+    """RealSmileNet from Yang et al. (2020) [1]_.
+
+    An end-to-end network for clips of any length. Only valid frames are computed: they are packed before the first
+    layer, so padding changes neither a result nor the batch statistics, whatever it holds.
+
+    =========== ============================================================================= ================
+    stage       operation                                                                     output
+    =========== ============================================================================= ================
+    TSA         3x3 conv of x_t - x_(t-1), times x_t, plus x_t (Eq. 2)                        3 x 48 x 48
+    FPN         BN; [3x3 conv 4, BN, ReLU, 2x2 mean]; [3x3 conv 6, BN, ReLU, 2x2 mean]        6 x 12 x 12
+    ConvLSTM    3x3 conv of concat(e_t, h_(t-1)) to 4 gates of 8; last hidden state           8 x 12 x 12
+    head        non-local block; 2x2 mean; [2x2 conv 10, BN, ReLU]; dropout; flatten; linear  1
+    =========== ============================================================================= ================
+
+    With the defaults it has 5,273 parameters.
+
+    Parameters
+    ----------
+    size : int
+        Side of the square input frames in pixels; 16 or more. The paper's is 48. Only the last layer depends on it.
+    tsa : bool
+        False leaves the temporal spatial attention out (an ablation of Table 3).
+    feature_dropout : float
+        Probability that a feature map of a frame is dropped after the FPN.
+    dropout : float
+        Probability that an element is dropped before the last layer. The paper's is 0.5.
+
+    Notes
+    -----
+    Printed in the paper: the four stages and their order, Eq. 2, the ConvLSTM equations, kernel sizes and channel numbers
+    (Fig. 2), dropout 0.5, the dot-product form of the non-local block. Our reading, where the paper is silent: frames
+    scaled to [0, 1], the batch norm before the FPN, channel dropout 0.2 after it (frame by frame), how the TSA
+    convolution starts, the non-local block's width and pooling, first difference and first states zero.
+    A clip of one frame is allowed; its difference is zero.
+
+    References
+    ----------
+    .. [1] Yang, Y., Hossain, M. Z., Gedeon, T., Rahman, S. (2020). RealSmileNet: A Deep End-To-End Network for
+       Spontaneous and Posed Smile Recognition. ACCV 2020.
+    """
+
+    def __init__(
+        self, *, size: int = 48, tsa: bool = True, feature_dropout: float = 0.2, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        if size < 16:
+            raise ValueError(f"size is {size}; expected at least 16 pixels, else nothing is left for the last layer")
+        self.size = size
+        self.encoder = Encoder(tsa=tsa)
+        self.encoder.fpn.dropout.p = feature_dropout
+        self.head = Head(self.encoder.convlstm.hidden_channels, size // 4, dropout=dropout)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Score clips.
+
+        Parameters
+        ----------
+        frames : Tensor, float (N, 3, T, size, size)
+            RGB in [0, 1]. Frames of clip n from ``lengths[n]`` on are padding and never read.
+        lengths : Tensor, int (N,)
+            Valid frames of each clip, 1..T. Keep them on the CPU: they plan the computation.
+
+        Returns
+        -------
+        Tensor, float (N,)
+            Logits; above 0 is spontaneous (Eq. 1).
+
+        Raises
+        ------
+        ValueError
+            A shape, type or length that does not fit.
+        """
+        check_input(frames, lengths, channels=3, size=self.size)
+        return self.head(self.encoder(frames, lengths))
+
+
+def check_input(frames: Tensor, lengths: Tensor, *, channels: int, size: int) -> None:
+    """Raise a ValueError unless frames are float (N, channels, T, size, size) and lengths int (N,), each in 1..T."""
+    if frames.ndim != 5 or frames.shape[1] != channels or frames.shape[0] == 0:
+        raise ValueError(
+            f"frames have shape {tuple(frames.shape)}; expected (N, {channels}, T, {size}, {size}) with N at least 1: "
+            "clips, channels, time, height, width"
+        )
+    if tuple(frames.shape[3:]) != (size, size):
+        raise ValueError(
+            f"frames are {frames.shape[3]}x{frames.shape[4]} pixels; this model was built for {size}x{size}: "
+            "resize the frames or build the model with another size"
+        )
+    if not frames.is_floating_point():
+        raise ValueError(f"frames are {frames.dtype}; expected floats in [0, 1]: divide bytes by 255")
+    if lengths.shape != frames.shape[:1] or lengths.is_floating_point() or lengths.dtype == torch.bool:
+        raise ValueError(
+            f"lengths are {lengths.dtype} of shape {tuple(lengths.shape)}; expected one integer for each of the "
+            f"{frames.shape[0]} clips"
+        )
+    if int(lengths.min()) < 1 or int(lengths.max()) > frames.shape[2]:
+        raise ValueError(
+            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 1 to {frames.shape[2]}, the "
+            "number of frames in the batch"
+        )
