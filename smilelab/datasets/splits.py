@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 OFFICIAL = "official folds"
 SEEDED = "not the official folds"
@@ -118,10 +118,17 @@ def seeded(index: pd.DataFrame, *, folds: int = 10, seed: int = 0) -> Folds:
     count = min(folds, subjects)
     if count < 2:
         raise SplitError(f"found {subjects} subject(s), expected at least two to test on unseen subjects.")
-    splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
     clip_ids = index["clip_id"].to_numpy()
-    parts = splitter.split(clip_ids, index["label"], index["subject"])
-    tests = tuple(tuple(sorted(clip_ids[test])) for _, test in parts)
+    labels, groups = index["label"].to_numpy(), index["subject"].to_numpy()
+    tests: tuple[tuple[str, ...], ...] = ()
+    # Where a class has fewer clips than there are folds, stratifying is impossible and whole subjects alone decide.
+    splitters = [GroupKFold(n_splits=count, shuffle=True, random_state=seed)]
+    if min(np.bincount(labels, minlength=2)) >= count:
+        splitters.insert(0, StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed))
+    for splitter in splitters:
+        tests = tuple(tuple(sorted(clip_ids[test])) for _, test in splitter.split(clip_ids, labels, groups))
+        if all(tests):
+            break
     return Folds(tests, f"seeded split (seed {seed}), {SEEDED}", official=False).verify(index)
 
 
