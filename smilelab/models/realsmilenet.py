@@ -58,6 +58,22 @@ class Packing:
         return padded.index_put((self.clip, self.time), packed).transpose(1, 2)
 
 
+class Convolution(nn.Conv2d):
+    """A convolution that works channels-last: with so few channels several times faster on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `torch.nn.Conv2d`."""
+        return super().forward(x.contiguous(memory_format=torch.channels_last))
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """A batch norm that works channels-first: with so few channels several times faster on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `torch.nn.BatchNorm2d`."""
+        return super().forward(x.contiguous())
+
+
 class TemporalSpatialAttention(nn.Module):
     """Weights each frame by a convolution of its difference from the frame before (Eq. 2): C(x_t - x_(t-1)) * x_t + x_t.
 
@@ -67,7 +83,7 @@ class TemporalSpatialAttention(nn.Module):
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Convolution(channels, channels, 3, padding=1)
         with torch.no_grad():
             self.conv.weight.zero_()
             self.conv.weight[:, :, 1, 1] = 1.0
@@ -89,13 +105,13 @@ class FeatureProcessing(nn.Sequential):
 
     def __init__(self, channels: int = 3, dropout: float = 0.2) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels)
-        self.conv1 = nn.Conv2d(channels, 4, 3, padding=1)
-        self.norm1 = nn.BatchNorm2d(4)
+        self.norm = BatchNorm(channels)
+        self.conv1 = Convolution(channels, 4, 3, padding=1)
+        self.norm1 = BatchNorm(4)
         self.relu1 = nn.ReLU()
         self.pool1 = nn.AvgPool2d(2)
-        self.conv2 = nn.Conv2d(4, self.out_channels, 3, padding=1)
-        self.norm2 = nn.BatchNorm2d(self.out_channels)
+        self.conv2 = Convolution(4, self.out_channels, 3, padding=1)
+        self.norm2 = BatchNorm(self.out_channels)
         self.relu2 = nn.ReLU()
         self.pool2 = nn.AvgPool2d(2)
         self.dropout = nn.Dropout2d(dropout)
@@ -117,6 +133,7 @@ class ConvLSTM(nn.Module):
     def forward(self, features: Tensor, packing: Packing) -> Tensor:
         """Packed features (F, in_channels, h, w) -> each clip's last hidden state (N, hidden_channels, h, w)."""
         from_input, from_hidden = self.conv.weight.split([self.in_channels, self.hidden_channels], dim=1)
+        features = features.contiguous(memory_format=torch.channels_last)
         drive = nn.functional.conv2d(features, from_input, self.conv.bias, padding=1)
         hidden = cell = None
         finished: list[Tensor] = []
