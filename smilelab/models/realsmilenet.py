@@ -53,7 +53,7 @@ class Packing:
         return frames.permute(0, 2, 1, 3, 4)[self.clip, self.time]
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """(F, C, H, W) -> (N, C, T, H, W), zero where a clip has no frame. For looking at a layer's output over time."""
+        """(F, C, H, W) -> (N, C, T, H, W), zero where a clip has no frame: a layer's output over time."""
         padded = packed.new_zeros(len(self.rank), len(self.running), *packed.shape[1:])
         return padded.index_put((self.clip, self.time), packed).transpose(1, 2)
 
@@ -75,7 +75,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class TemporalSpatialAttention(nn.Module):
-    """Weights each frame by a convolution of its difference from the frame before (Eq. 2): C(x_t - x_(t-1)) * x_t + x_t.
+    """Weights each frame by a convolution of its difference from the one before (Eq. 2): C(x_t - x_(t-1)) * x_t + x_t.
 
     Our reading: the first frame's difference is zero, and C starts with weight 1 at the centre of every 3x3 kernel and
     bias 0, so that at first the summed change of the three channels is what weights the frame.
@@ -253,7 +253,7 @@ class RealSmileNet(nn.Module):
 
     Notes
     -----
-    Printed in the paper: the four stages and their order, Eq. 2, the ConvLSTM equations, kernel sizes and channel numbers
+    Printed in the paper: the four stages, Eq. 2, the ConvLSTM equations, kernel sizes and channel numbers
     (Fig. 2), dropout 0.5, the dot-product form of the non-local block. Our reading, where the paper is silent: frames
     scaled to [0, 1], the batch norm before the FPN, channel dropout 0.2 after it (frame by frame), how the TSA
     convolution starts, the non-local block's width and pooling, first difference and first states zero.
@@ -265,9 +265,7 @@ class RealSmileNet(nn.Module):
        Spontaneous and Posed Smile Recognition. ACCV 2020.
     """
 
-    def __init__(
-        self, *, size: int = 48, tsa: bool = True, feature_dropout: float = 0.2, dropout: float = 0.5
-    ) -> None:
+    def __init__(self, *, size: int = 48, tsa: bool = True, feature_dropout: float = 0.2, dropout: float = 0.5) -> None:
         super().__init__()
         if size < 16:
             raise ValueError(f"size is {size}; expected at least 16 pixels, else nothing is left for the last layer")
@@ -289,7 +287,7 @@ class RealSmileNet(nn.Module):
         Returns
         -------
         Tensor, float (N,)
-            Logits; above 0 is spontaneous (Eq. 1).
+            Logits; 0 or more is decided as spontaneous (Eq. 1).
 
         Raises
         ------
