@@ -205,9 +205,9 @@ class FaceRenderer:
         weights, place, closure = self._weights(action_units, pose)
         c = self._curves(weights, closure)
         lid = np.round(np.array([-1.0, -0.36, 0.32, 1.0]) * (LID_POINTS // 2)).astype(int) + LID_POINTS // 2
-        lip = np.round(np.linspace(-1, 1, 7) * np.array([1, 1.05, 0.8, 1, 0.8, 1.05, 1]) * (LIP_POINTS // 2))
+        lip = np.round(np.array([-1, -0.6, -0.27, 0, 0.27, 0.6, 1]) * (LIP_POINTS // 2))
         lip = lip.astype(int) + LIP_POINTS // 2
-        inner = np.round(np.array([-1, -0.5, 0, 0.5, 1]) * (LIP_POINTS // 2)).astype(int) + LIP_POINTS // 2
+        inner = np.round(np.array([-1, -0.33, 0, 0.33, 1]) * (LIP_POINTS // 2)).astype(int) + LIP_POINTS // 2
         outer_ends = 0.5 * (c["upper_outer"] + c["lower_outer"])
         inner_ends = 0.5 * (c["upper_inner"] + c["lower_inner"])
         right_eye = [c["upper_lid_R"][lid[::-1]], c["lower_lid_R"][lid[1:3]]]

@@ -65,8 +65,8 @@ def height(identity: Identity, x: Array, y: Array, *, features: bool = True) -> 
     z = z - 0.012 * bump(x, y, 0.0, p.nose_base + 0.13, 0.028, 0.08)
     tip = p.nose_base - 0.12
     rise = np.clip((y + 0.22) / (tip + 0.22), 0.0, 1.0)
-    profile = np.power(rise, 1.25) * (1.0 - smoothstep((y - tip) / 0.20))
-    width = 0.075 + 0.055 * smoothstep((y - 0.1) / (tip - 0.1))
+    profile = np.power(rise, 1.45) * (1.0 - smoothstep((y - tip) / 0.20))
+    width = 0.095 + 0.035 * smoothstep((y - 0.1) / (tip - 0.1))
     z = z + p.nose_ridge * (0.16 * bump(x, y, 0, -0.2, 0.09, 0.12) + profile) * np.exp(-0.5 * np.square(x / width))
     z = z + p.nose_bulb * bump(x, y, 0.0, tip + 0.01, 0.10, 0.075)
     return z + 0.115 * bump(ax, y, p.nose_width - 0.055, p.nose_base - 0.075, 0.062, 0.062)
@@ -187,14 +187,14 @@ def follow(identity: Identity) -> Points:
         aperture = p.aperture[int(side > 0)]
         x = side * (0.5 + p.eye_half_width * _LID_T)
         base = -p.eye_tilt * _LID_T
-        upper = _curve(_LID_T, [-1, -0.8, -0.45, -0.05, 0.35, 0.75, 1], [0, 0.46, 0.86, 1.0, 0.95, 0.58, 0])
-        lower = _curve(_LID_T, [-1, -0.7, -0.2, 0.25, 0.65, 1], [0, 0.42, 0.86, 1.0, 0.74, 0])
+        upper = _curve(_LID_T, [-1, -0.8, -0.45, -0.05, 0.35, 0.75, 1], [0, 0.52, 0.88, 1.0, 0.95, 0.64, 0])
+        lower = _curve(_LID_T, [-1, -0.7, -0.2, 0.25, 0.65, 1], [0, 0.46, 0.86, 1.0, 0.80, 0])
         put(f"upper_lid_{name}", x, base - 0.58 * aperture * upper)
         put(f"lower_lid_{name}", x, base + 0.42 * aperture * lower)
     tip = p.nose_base - 0.12
-    put("bridge", np.zeros(4), np.linspace(0.0, tip + 0.01, 4))
+    put("bridge", np.zeros(4), np.linspace(-0.03, tip - 0.02, 4))
     nose_x = np.array([-0.78, -0.40, 0.0, 0.40, 0.78]) * p.nose_width
-    put("nostrils", nose_x, p.nose_base + np.array([-0.035, -0.010, 0.010, -0.010, -0.035]))
+    put("nostrils", nose_x, p.nose_base + np.array([-0.005, 0.018, 0.040, 0.018, -0.005]))
 
     t = _LIP_T
     rest = np.where(t < 0, p.corner_height[0], p.corner_height[1]) * np.square(t)
@@ -202,8 +202,8 @@ def follow(identity: Identity) -> Points:
     bow = _curve(t, [-1, -0.75, -0.27, 0, 0.27, 0.75, 1], [0.16, 0.46, 1, 1 - p.cupid, 1, 0.46, 0.16])
     full = _curve(t, [-1, -0.75, -0.35, 0, 0.35, 0.75, 1], [0.13, 0.50, 0.93, 1, 0.93, 0.50, 0.13])
     put("upper_outer", t * p.mouth_half_width, line - p.upper_lip * bow, line)
-    put("upper_inner", t * 0.95 * p.mouth_half_width, line, line)
-    put("lower_inner", t * 0.95 * p.mouth_half_width, line, line)
+    put("upper_inner", t * 0.91 * p.mouth_half_width, line, line)
+    put("lower_inner", t * 0.91 * p.mouth_half_width, line, line)
     put("lower_outer", t * p.mouth_half_width, line + p.lower_lip * full, line)
 
     neutral = np.concatenate([np.stack([x, y], 1) for x, y, _ in parts.values()]).astype(np.float32)
@@ -227,7 +227,7 @@ def brow_line(
     """Centre line of a brow, t from 0 (towards the nose) to 1 (tail)."""
     p = identity
     y = p.brow_y[int(side > 0)]
-    arch = _curve(t, [0, 0.3, 0.65, 1], [0.35, -0.45, -1.0, 0.15])
+    arch = _curve(t, [0, 0.3, 0.65, 1], [0.55, -0.35, -1.0, 0.75])
     return side * (0.19 + 0.66 * t), y + p.brow_arch * arch - p.brow_tilt * (t - 0.4)
 
 
@@ -250,11 +250,13 @@ def _move_lids(bases: Array, slices: dict[str, slice]) -> None:
 
 def _move_lips(bases: Array, slices: dict[str, slice]) -> None:
     t = _LIP_T.astype(np.float32)
-    open_inner, open_outer = 1.0 - np.power(np.abs(t), 3.0), 1.0 - np.power(np.abs(t), 2.5)
+    # Upper lip: flat with blunt corners. Lower lip: between a parabola and a circle.
+    flat = 1.0 - np.power(np.abs(t), 2.8)
+    round_ = 0.5 * (1.0 - np.square(t)) + 0.5 * np.sqrt(1.0 - np.square(t))
     part, jaw, both = FEATURES.index("AU25"), FEATURES.index("AU26"), FEATURES.index("AU25xAU12")
     for curve, sign in (("upper_outer", -1), ("upper_inner", -1), ("lower_inner", 1), ("lower_outer", 1)):
         own = bases[:, slices[curve]]
-        arc = open_inner if curve.endswith("inner") else open_outer
+        arc = flat if sign < 0 else round_
         own[part], own[both], own[jaw] = 0.0, 0.0, 0.0
         own[part, :, 1] = (-0.040 if sign < 0 else 0.030) * arc
         own[both, :, 1] = (-0.020 if sign < 0 else 0.025) * arc

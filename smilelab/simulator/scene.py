@@ -201,8 +201,7 @@ def _shoulders(identity: Identity, scene: Scene, x: Array, y: Array, image: Arra
     side = np.clip(x / flare, -1, 1)
     lambert = np.clip(light[0] * side + light[2] * np.sqrt(1 - np.square(side) * 0.96), 0, 1)
     # The chin keeps light from the upper neck.
-    shadow = 1.0 - 0.50 * np.exp(-np.square((y - p.chin - 0.02) / 0.30)) * np.exp(-np.square(x / 0.75))
-    shadow = np.where(y < p.chin, np.minimum(shadow, 0.55), shadow)
+    shadow = 1.0 - 0.50 * np.exp(-np.square(np.clip(y - p.chin + 0.02, 0, None) / 0.26)) * np.exp(-np.square(x / 0.75))
     neck = skin * ((scene.ambient * 0.8 + scene.key * 0.72 * lambert) * shadow)[..., None]
     cover = _soft(flare - ax, 1.5 * pixel) * (y > 0.6)
     image = image + cover[..., None] * (neck - image)

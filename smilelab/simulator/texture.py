@@ -88,7 +88,7 @@ def _brows(identity: Identity, x: Array, y: Array, rng: np.random.Generator) -> 
     size = x.shape[0]
     cover = np.zeros_like(x)
     t = np.linspace(0, 1, 60)
-    hairs = fractal_noise(rng, (size, size), (60, 60), 2)
+    hairs = fractal_noise(rng, (size, size), (110, 110), 2)
     # Strands: noise drawn out along the brow.
     length = max(3, int(round(size / SPAN * 0.07)))
     hairs = cv2.blur(hairs, (length, 1))
@@ -101,7 +101,7 @@ def _brows(identity: Identity, x: Array, y: Array, rng: np.random.Generator) -> 
         thick = p.brow_thickness * (0.75 + 0.45 * np.clip(1 - np.abs(along - 0.3) / 0.6, 0, 1) - 0.45 * smoothstep((along - 0.55) / 0.5))
         mask = np.exp(-np.power(np.abs((y - centre) / np.maximum(thick, 0.006)), 2.6))
         mask = mask * smoothstep((along + 0.04) / 0.16) * (1 - smoothstep((along - 0.88) / 0.16))
-        cover = np.maximum(cover, mask * np.clip(0.92 + 0.22 * hairs, 0, 1))
+        cover = np.maximum(cover, mask * np.clip(0.94 + 0.13 * hairs, 0, 1))
     return cover * p.brow_strength
 
 
@@ -126,24 +126,26 @@ def _hair(identity: Identity, x: Array, y: Array, rng: np.random.Generator, pixe
     size = x.shape[0]
     ax = np.abs(x)
     style, volume = p.hair_style, p.hair_volume
-    angle = np.arctan2(x, -(y + 0.55))
-    radius = np.hypot(x, y + 0.55)
+    # Strands leave the crown; tied hair is drawn back from the face instead.
+    whorl = -0.4 if style == "tied" else -1.38
+    angle = np.arctan2(x, -(y - whorl))
+    radius = np.hypot(x, y - whorl)
     jitter = fractal_noise(rng, (size, size), (60, 60), 2)
-    polar = fractal_noise(rng, (96, 720), (4, 150), 3)
+    polar = fractal_noise(rng, (96, 1440), (3, 170), 3)
     strands = cv2.remap(
         polar,
-        ((angle / (2 * np.pi) + 0.5) * 719).astype(np.float32),
+        ((angle / (2 * np.pi) + 0.5) * 1439).astype(np.float32),
         (np.clip(radius / 2.6, 0, 1) * 95).astype(np.float32),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
     thickness = {"bald": 0.015, "buzz": 0.02, "short": 0.13, "parted": 0.17, "tied": 0.09, "bob": 0.19, "long": 0.17, "afro": 0.40}
     thick = thickness[style] * (volume if style not in ("bald", "buzz") else 1.0)
-    skull = outline(p, x, y, grow=0.0)
     # Below the temples long styles fall straight instead of following the jaw.
     crown = outline(p, x, np.minimum(y, 0.0), grow=thick)
-    outer = crown if style in ("bob", "long") else outline(p, x, y, grow=thick)
-    ragged = 0.010 * strands + 0.006 * jitter
+    taper = thick * (1.0 - 0.85 * smoothstep((y + 0.75) / 0.75)) if style in ("short", "parted", "tied") else thick
+    outer = crown if style in ("bob", "long") else outline(p, x, y, grow=taper)
+    ragged = 0.005 * strands + 0.004 * jitter
     if style == "afro":
         ragged = 0.03 * jitter + 0.03 * fractal_noise(rng, (size, size), (22, 22), 2)
     inside = _edge((1.0 - outer + ragged) * 1.1, 1.6 * pixel)
@@ -157,8 +159,8 @@ def _hair(identity: Identity, x: Array, y: Array, rng: np.random.Generator, pixe
     side = {"bald": 0.98, "buzz": 0.97, "short": 0.97, "parted": 0.96, "tied": 1.0, "bob": 0.93, "long": 0.91, "afro": 0.98}[style]
     half = side * p.half_width * 0.985
     opening = np.power(np.power(ax / half, 3.2) + np.power(np.clip((0.1 - y) / (0.1 - top), 1e-6, None), 3.2), 1 / 3.2)
-    hairline = opening - 1.0 + 0.025 * strands + 0.012 * jitter
-    soft = 0.16 if style in ("buzz", "bald") else 0.07
+    hairline = opening - 1.0 + 0.014 * strands + 0.012 * jitter
+    soft = 0.16 if style in ("buzz", "bald") else 0.09
     cover = inside * smoothstep(hairline / soft + 0.5)
     ends = {"bald": 0.05, "buzz": 0.02, "short": 0.10, "parted": 0.12, "tied": -0.10, "bob": 1.25, "long": 2.02, "afro": 0.20}[style]
     cover = cover * (1 - smoothstep((y - ends - 0.05 * strands) / (0.10 if style in ("bob", "long") else 0.28) + 0.5))
@@ -171,8 +173,9 @@ def _hair(identity: Identity, x: Array, y: Array, rng: np.random.Generator, pixe
     if style == "buzz":
         cover = cover * 0.72
     rise = p.depth * np.sqrt(np.clip(1.0 - np.square(outer), 0, None)) * 1.02 + 0.05
-    rise = np.where(skull < 1.0, np.maximum(rise, 0), rise)
-    tone = np.clip(1.0 + 0.30 * strands + 0.08 * jitter, 0.25, 1.9)
+    if style == "afro":
+        strands = fractal_noise(rng, (size, size), (80, 80), 2)
+    tone = np.clip(1.0 + 0.24 * strands + 0.06 * jitter, 0.25, 1.9)
     return cover.astype(np.float32), tone.astype(np.float32), rise.astype(np.float32)
 
 
@@ -228,6 +231,7 @@ def head_texture(identity: Identity, scene: Scene, size: int, *, blur_px: float 
     z = height(p, x, y, features=features)
     albedo = _skin_albedo(p, x, y, rng, features=features)
     gloss = np.full_like(x, p.gloss) * (1.0 + 0.5 * bump(x, y, 0, 0.55, 0.2, 0.2) + 0.3 * bump(x, y, 0, -0.7, 0.5, 0.3))
+    gloss = gloss * float(features)
     head_cover = _edge((1.0 - outline(p, x, y)) * 1.1, 1.3 * step)
 
     ear_u, ear_v = (ax - p.half_width - 0.015) / 0.115, (y - 0.17 + 0.25 * (ax - p.half_width)) / 0.285
@@ -249,7 +253,9 @@ def head_texture(identity: Identity, scene: Scene, size: int, *, blur_px: float 
     hair, tone, rise = _hair(p, x, y, rng, step)
     solid = smoothstep(hair)
     z = z * (1 - solid) + np.maximum(rise, z) * solid + 0.012 * (tone - 1) * solid
-    albedo = albedo + hair[..., None] * (hair_colour * tone[..., None] - albedo)
+    # Where there is no skin, the hair's soft edge must not fade to skin.
+    pure = np.maximum(hair, (hair > 0) * (1.0 - cover))
+    albedo = albedo + pure[..., None] * (hair_colour * tone[..., None] - albedo)
     gloss = gloss * (1 - hair) + hair * 0.035 * tone
     cover = np.maximum(cover, hair if p.hair_style not in ("bald", "buzz") else 0 * hair)
     if features:
