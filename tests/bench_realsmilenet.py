@@ -1,0 +1,260 @@
+"""How fast RealSmileNet trains and scores here, against a textbook implementation written for this comparison.
+
+    python tests/bench_realsmilenet.py [--rounds 5] [--clips 64]
+
+The textbook version reads each frame's JPEG file in every epoch, decodes and resizes it, pads the batch, and runs each
+time step of the padded batch through the network, concatenating input and hidden state for one convolution, as the paper
+writes it. It gives the same logits from the same weights, which is checked first. Each measurement runs in a process of
+its own, of one thread, the two versions in turn; the textbook version has the allocator as the system sets it, ours as
+`import smilelab.training` does. Printed are medians over the rounds, in milliseconds a clip, and their ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+BATCH, SIZE, JPEG_SIZE = 16, 48, 160
+LENGTHS = {
+    "T = 20": lambda rng, n: [20] * n,
+    "T = 40": lambda rng, n: [40] * n,
+    "T = 9..71": lambda rng, n: spread(rng, n),
+}
+TARGETS = {"train": 0.4, "infer": 0.5}
+
+
+def spread(rng: np.random.Generator, n: int) -> list[int]:
+    """Lengths as in a database of smiles of 1.8 to 14.2 s at 5 fps, 4 s on average."""
+    return np.clip(rng.lognormal(np.log(18), 0.45, n), 9, 71).astype(int).tolist()
+
+
+class TextbookCell(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(14, 32, 3, padding=1)
+
+    def forward(self, x, h, c):
+        i, f, o, g = self.conv(torch.cat([x, h], dim=1)).chunk(4, dim=1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class TextbookNonLocal(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta, self.phi, self.g = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 4, 1), nn.Conv2d(8, 4, 1)
+        self.pool = nn.MaxPool2d(2)
+        self.w = nn.Sequential(nn.Conv2d(4, 8, 1), nn.BatchNorm2d(8))
+
+    def forward(self, x):
+        n, _, h, w = x.shape
+        theta = self.theta(x).view(n, 4, -1).permute(0, 2, 1)
+        phi = self.pool(self.phi(x)).view(n, 4, -1)
+        g = self.pool(self.g(x)).view(n, 4, -1).permute(0, 2, 1)
+        attention = torch.matmul(theta, phi) / phi.shape[-1]
+        return x + self.w(torch.matmul(attention, g).permute(0, 2, 1).reshape(n, 4, h, w))
+
+
+class Textbook(nn.Module):
+    """The same network, step by step over a padded batch (N, T, 3, 48, 48)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tsa = nn.Conv2d(3, 3, 3, padding=1)
+        self.fpn = nn.Sequential(
+            nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2),
+            nn.Conv2d(4, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.AvgPool2d(2), nn.Dropout2d(0.2),
+        )  # fmt: skip
+        self.cell = TextbookCell()
+        self.head = nn.Sequential(
+            TextbookNonLocal(), nn.AvgPool2d(2), nn.Conv2d(8, 10, 2), nn.BatchNorm2d(10), nn.ReLU(), nn.Dropout(0.5),
+            nn.Flatten(), nn.Linear(250, 1),
+        )  # fmt: skip
+
+    def forward(self, frames, lengths):
+        n, steps = frames.shape[:2]
+        h = c = frames.new_zeros(n, 8, 12, 12)
+        hidden = []
+        for t in range(steps):
+            x = frames[:, t]
+            previous = frames[:, t - 1] if t else x
+            h, c = self.cell(self.fpn(self.tsa(x - previous) * x + x), h, c)
+            hidden.append(h)
+        last = torch.stack(hidden, dim=1)[torch.arange(n), lengths - 1]
+        return self.head(last).squeeze(1)
+
+
+class JpegClips(torch.utils.data.Dataset):
+    def __init__(self, root: Path) -> None:
+        self.folders = sorted(root.glob("clip*"))
+        self.labels = np.load(root / "labels.npy")
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def __getitem__(self, index):
+        frames = []
+        for path in sorted(self.folders[index].glob("*.jpg")):
+            image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            image = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+            frames.append(torch.from_numpy(image).permute(2, 0, 1).float() / 255)
+        return torch.stack(frames), float(self.labels[index])
+
+
+def pad(items):
+    frames = nn.utils.rnn.pad_sequence([clip for clip, _ in items], batch_first=True)
+    return frames, torch.tensor([len(clip) for clip, _ in items]), torch.tensor([label for _, label in items])
+
+
+def write_clips(root: Path, lengths: list[int], rng: np.random.Generator) -> None:
+    """Smooth pictures that drift and brighten over time, as JPEG files and as bytes of 48x48."""
+    labels = np.arange(len(lengths)) % 2
+    np.save(root / "labels.npy", labels)
+    for number, (length, label) in enumerate(zip(lengths, labels, strict=True)):
+        folder = root / f"clip{number:03d}"
+        folder.mkdir()
+        base = cv2.resize(rng.integers(0, 200, (20, 20, 3), dtype=np.uint8), (200, 200), interpolation=cv2.INTER_CUBIC)
+        small = []
+        for t in range(length):
+            image = base[t % 40 : t % 40 + JPEG_SIZE, 20 : 20 + JPEG_SIZE] + np.uint8(label * (t % 20))
+            cv2.imwrite(str(folder / f"{t:04d}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            small.append(cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+        np.save(root / f"store{number:03d}.npy", np.stack(small))
+
+
+def train_textbook(root: Path, epochs: int) -> list[float]:
+    torch.manual_seed(0)
+    model = Textbook().train()
+    loader = torch.utils.data.DataLoader(JpegClips(root), batch_size=BATCH, shuffle=True, collate_fn=pad)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=0.005)
+    seconds = []
+    for _ in range(epochs):
+        start = time.perf_counter()
+        for frames, lengths, labels in loader:
+            loss = nn.functional.binary_cross_entropy_with_logits(model(frames, lengths), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def train_ours(root: Path, epochs: int) -> list[float]:
+    from smilelab import models, training
+
+    torch.manual_seed(0)
+    clips = [np.load(path, mmap_mode="r") for path in sorted(root.glob("store*.npy"))]
+    stamps = [time.perf_counter()]
+    options = training.TrainingOptions(epochs=epochs, batch_size=BATCH)
+    labels = np.load(root / "labels.npy")
+    training.train(
+        models.build("realsmilenet"), clips, labels, options, seed=0,
+        progress=lambda row: stamps.append(time.perf_counter()),
+    )  # fmt: skip
+    return list(np.diff(stamps))
+
+
+def infer(model: nn.Module, batches: list, score) -> list[float]:
+    model.eval()
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(6):
+            start = time.perf_counter()
+            for batch in batches:
+                score(model, batch)
+            seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def infer_textbook(root: Path, epochs: int) -> list[float]:
+    loader = torch.utils.data.DataLoader(JpegClips(root), batch_size=BATCH, collate_fn=pad)
+    return infer(Textbook(), list(loader), lambda model, batch: model(batch[0], batch[1]))
+
+
+def infer_ours(root: Path, epochs: int) -> list[float]:
+    from smilelab import models, training
+
+    clips = [np.load(path) for path in sorted(root.glob("store*.npy"))]
+    batches = [training.collate(clips[i : i + BATCH]) for i in range(0, len(clips), BATCH)]
+    score = lambda model, batch: model(training.to_input(batch[0]), batch[1])  # noqa: E731
+    return infer(models.build("realsmilenet"), batches, score)
+
+
+ROLES = {
+    ("train", "ours"): train_ours,
+    ("train", "textbook"): train_textbook,
+    ("infer", "ours"): infer_ours,
+    ("infer", "textbook"): infer_textbook,
+}
+
+
+def largest_logit_difference() -> float:
+    """Of the two versions with the same, random weights and statistics, on clips of several lengths."""
+    from smilelab import models
+
+    torch.manual_seed(1)
+    textbook, ours = Textbook().eval(), models.build("realsmilenet").eval()
+    for value in textbook.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(torch.rand_like(value) + 0.5 if value.min() >= 0 else torch.randn_like(value) * 0.3)
+    ours.load_state_dict(dict(zip(ours.state_dict(), textbook.state_dict().values(), strict=True)))
+    frames, lengths = torch.rand(6, 3, 15, SIZE, SIZE), torch.tensor([15, 1, 7, 15, 2, 11])
+    with torch.inference_mode():
+        logits = textbook(frames.transpose(1, 2), lengths)
+        print(f"logits of the check: {logits.min():.3f} to {logits.max():.3f}")
+        return float((logits - ours(frames, lengths)).abs().max())
+
+
+def measure(part: str, version: str, root: Path) -> float:
+    """Milliseconds a clip, in a fresh process; the first pass over the clips is a warm-up."""
+    command = [sys.executable, __file__, "--role", part, version, "--data", str(root)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--role", nargs=2)
+    parser.add_argument("--data", type=Path)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    if arguments.role:
+        seconds = ROLES[tuple(arguments.role)](arguments.data, 3)
+        print(1000 * statistics.median(seconds[1:]) / len(list(arguments.data.glob("clip*"))))
+        return
+    difference = largest_logit_difference()
+    print(f"largest difference of logits, same weights: {difference:.1e}")
+    assert difference < 1e-4
+    rng = np.random.default_rng(0)
+    print(f"{'':28}{'textbook':>10}{'ours':>8}{'ratio':>8}{'target':>8}   ratio of each round")
+    for name, lengths in LENGTHS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            write_clips(Path(folder), lengths(rng, arguments.clips), rng)
+            for part, target in TARGETS.items():
+                rounds = [
+                    {version: measure(part, version, Path(folder)) for version in ("textbook", "ours")}
+                    for _ in range(arguments.rounds)
+                ]
+                textbook, ours = (statistics.median(r[version] for r in rounds) for version in ("textbook", "ours"))
+                each = " ".join(f"{r['ours'] / r['textbook']:.2f}" for r in rounds)
+                what = {"train": "an epoch, a clip", "infer": "scoring, a clip"}[part]
+                print(f"{name:10}{what:18}{textbook:8.1f}ms{ours:6.1f}ms{ours / textbook:8.2f}{target:8.2f}   {each}")
+
+
+if __name__ == "__main__":
+    main()
