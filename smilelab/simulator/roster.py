@@ -1,0 +1,105 @@
+"""Who is filmed how often: the counts of a database, scaled, and what its clips are called."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SimulationError(ValueError):
+    """Settings that cannot be simulated, or a folder that must not be written to.
+
+    The message says what was found, what was expected, and what to do.
+    """
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip to be made.
+
+    Attributes
+    ----------
+    clip_id : str
+    code : int
+        The subject's number.
+    subject : str
+        The subject as the database writes it.
+    sex : str
+    age : int
+        Years.
+    label : int
+        1 spontaneous, 0 posed.
+    number : int
+        The clip's number, unique within the subject.
+    """
+
+    clip_id: str
+    code: int
+    subject: str
+    sex: str
+    age: int
+    label: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Full size of a database.
+
+    Attributes
+    ----------
+    subjects, clips, spontaneous : int
+        Subjects, clips, and spontaneous ones among the clips.
+    subjects_spontaneous, subjects_posed : int
+        Subjects with a clip of that kind.
+    female, young : int
+        Subjects who are female; who are under 18.
+    """
+
+    subjects: int
+    clips: int
+    spontaneous: int
+    subjects_spontaneous: int
+    subjects_posed: int
+    female: int
+    young: int
+
+    def scaled(self, subjects: int | None, clips: int | None) -> tuple[int, int]:
+        """Complete the wanted size of a database; what is not given follows in the real proportion.
+
+        Parameters
+        ----------
+        subjects, clips : int or None
+
+        Returns
+        -------
+        subjects, clips : int
+
+        Raises
+        ------
+        SimulationError
+            Fewer than two subjects (folds need two) or fewer clips than subjects.
+        """
+        if subjects is None:
+            subjects = self.subjects if clips is None else max(2, min(clips, round(clips * self.subjects / self.clips)))
+        if clips is None:
+            clips = max(subjects, round(subjects * self.clips / self.subjects))
+        if subjects < 2:
+            raise SimulationError(f"subjects {subjects}: expected two or more, since folds keep subjects apart")
+        if clips < subjects:
+            raise SimulationError(f"clips {clips} of {subjects} subjects: expected at least one clip a subject")
+        return int(subjects), int(clips)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file that is either complete or absent.
+
+    Parameters
+    ----------
+    path : Path
+    text : str
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(part, path)
