@@ -1,0 +1,35 @@
+# make paper [PROFILE=smoke|laptop|paper]   every table and figure, into figures/$(PROFILE)
+# make test                                 lint, types, tests
+# make lab                                  JupyterLab on the notebooks
+PROFILE ?= smoke
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One thread a process: with several processes that is faster, and results do not depend on the number of cores.
+export OMP_NUM_THREADS := 1
+
+.PHONY: paper test lab clean
+.DELETE_ON_ERROR:
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Found $$($(PYTHON) --version), expected Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+paper: $(VENV)/.installed
+	$(BIN)/smilelab reproduce --profile $(PROFILE)
+
+test: $(VENV)/.installed
+	$(BIN)/ruff check smilelab tests
+	$(BIN)/ruff format --check smilelab tests
+	$(BIN)/mypy
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/pytest --numprocesses 2
+
+lab: $(VENV)/.installed
+	$(BIN)/jupyter lab notebooks
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

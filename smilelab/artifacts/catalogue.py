@@ -1,0 +1,89 @@
+"""Every table and figure of both papers that this companion makes or will make, and the functions that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+PAPERS = {
+    "lee2020": "Lee & Lee 2020, Applied Sciences 10:8934",
+    "yang2020": "Yang et al. 2020, RealSmileNet, ACCV",
+    "audit": "both papers",
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One table or figure: its place in the paper, the notebook that makes it, and what that takes."""
+
+    id: str
+    title: str
+    notebook: str
+    needs: str
+
+    @property
+    def paper(self) -> str:
+        """The paper it belongs to, in words."""
+        return PAPERS[self.id.partition("-")[0]]
+
+
+_NEMO_CLIPS = "clips of a database"
+_RUNS = "finished RealSmileNet runs"
+_SIAMESE = "finished runs of the Siamese 3D DenseNet, which is not built yet"
+_RECORDINGS = "the recordings database, whose loader is not built yet"
+_FOUR = "the four databases, of which the loaders of BBC, MMI and SPOS are not built yet"
+
+CATALOGUE: dict[str, Artifact] = {
+    artifact.id: artifact
+    for artifact in (
+        Artifact("lee2020-fig1", "Feature points and regions of three hand-crafted methods", "05", _RECORDINGS),
+        Artifact("lee2020-fig2", "Frames before and after facial region segmentation", "01", _RECORDINGS),
+        Artifact("lee2020-table1", "Subjects and windows per class and split", "01", _RECORDINGS),
+        Artifact("lee2020-fig3", "Overview of the Siamese model", "05", _SIAMESE),
+        Artifact("lee2020-table2", "Layers, output sizes and operators of the 3D DenseNet", "05", _SIAMESE),
+        Artifact("lee2020-table3", "Accuracy, precision, recall and AUC over depth", "03", _SIAMESE),
+        Artifact("lee2020-fig4", "Grad-CAM of the Siamese model", "05", _SIAMESE),
+        Artifact("lee2020-table4", "Neutral anchor, posed anchor and plain 3D CNN", "03", _SIAMESE),
+        Artifact("lee2020-fig5", "ROC curves of the three structures", "05", _SIAMESE),
+        Artifact("lee2020-fig6", "Grad-CAM of neutral against posed anchor", "05", _SIAMESE),
+        Artifact("lee2020-fig7", "PCA of the L1 distance vector", "05", _SIAMESE),
+        Artifact("yang2020-fig1", "Hand-crafted and end-to-end pipelines compared", "05", "its drawing, not built yet"),
+        Artifact("yang2020-fig2", "Architecture of RealSmileNet", "05", "the model alone"),
+        Artifact("yang2020-fig3", "State transition of the ConvLSTM", "05", "the model alone"),
+        Artifact("yang2020-table1", "The smile databases", "01", _NEMO_CLIPS),
+        Artifact("yang2020-fig4", "Score-CAM on FPN features", "05", "the explanations, which are not built yet"),
+        Artifact("yang2020-fig5", "t-SNE of the classification block, one panel per test fold", "05", _RUNS),
+        Artifact("yang2020-table2", "Benchmark comparison of methods", "02", _RUNS),
+        Artifact("yang2020-table3", "Ablations", "03", "runs of the variants, which are not built yet"),
+        Artifact("yang2020-fig6", "Accuracy over input size and frame rate", "03", "runs over sizes and frame rates"),
+        Artifact("yang2020-fig7", "Accuracy and errors per age and sex group", "04", "runs within groups"),
+        Artifact("yang2020-cross", "Training and testing on different databases and groups", "04", _FOUR),
+        Artifact("yang2020-fig8", "Model against human accuracy", "04", "runs on the 20- and 30-clip subsets"),
+        Artifact("yang2020-time", "Wall time of the landmark and the end-to-end pipeline", "02", "the baselines"),
+        Artifact("audit", "What the papers' own numbers imply", "05", "the audit, which is not built yet"),
+    )
+}
+
+_Make = TypeVar("_Make", bound=Callable[..., Any])
+MAKERS: dict[str, Callable[..., Any]] = {}
+
+
+def makes(artifact_id: str) -> Callable[[_Make], _Make]:
+    """Register the decorated function as the one that makes an artifact.
+
+    Raises
+    ------
+    ValueError
+        An id that the catalogue does not have, or one that another function makes already.
+    """
+    if artifact_id not in CATALOGUE:
+        raise ValueError(f"found artifact {artifact_id!r}, expected one of {', '.join(CATALOGUE)}.")
+
+    def register(function: _Make) -> _Make:
+        if artifact_id in MAKERS:
+            raise ValueError(f"{artifact_id} is made by {MAKERS[artifact_id].__qualname__} already.")
+        MAKERS[artifact_id] = function
+        return function
+
+    return register

@@ -1,0 +1,96 @@
+"""The papers' figures that show data: pure functions from stores and runs to products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from safetensors.torch import load_file
+from sklearn.metrics import silhouette_score
+
+from smilelab import models
+from smilelab.artifacts.catalogue import makes
+from smilelab.artifacts.product import Product, database_label
+from smilelab.clips import ClipStore
+from smilelab.datasets import POSED, SPONTANEOUS
+from smilelab.explain.projection import MIN_CLIPS, embeddings, tsne
+from smilelab.runs import RunFailure, RunResult
+
+# The paper's figure 5: blue posed, green spontaneous.
+CLASS_STYLE = {POSED: ("posed", "#2a6fbb", "o"), SPONTANEOUS: ("spontaneous", "#3a9a3f", "^")}
+_COLUMNS = 5
+
+
+def load_model(run: RunResult) -> torch.nn.Module:
+    """Rebuild a run's model with the weights that were kept."""
+    model = models.build(run.spec.model, **dict(run.spec.model_options))
+    model.load_state_dict(load_file(run.weights))
+    return model.eval()
+
+
+@makes("yang2020-fig5")
+def yang2020_fig5(store: ClipStore, results: Sequence[RunResult | RunFailure], *, seed: int = 0) -> Product:
+    """Yang Figure 5: t-SNE of the classification block's ReLU output, one panel per test fold.
+
+    Parameters
+    ----------
+    store : ClipStore
+        The clips the runs were made on.
+    results : sequence of RunResult
+        One finished run per fold; of several trials the first is shown.
+    seed : int
+        Seed of the projection.
+    """
+    first: dict[int, RunResult] = {}
+    for run in sorted((r for r in results if isinstance(r, RunResult)), key=lambda r: (r.spec.fold, r.spec.seed)):
+        first.setdefault(run.spec.fold, run)
+    if not first:
+        raise ValueError("found no finished run, expected one per fold; run notebook 02 first.")
+    rows = -(-len(first) // _COLUMNS)
+    columns = min(_COLUMNS, len(first))
+    figure = Figure(figsize=(2.1 * columns, 2.25 * rows + 0.5), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False).ravel())
+    notes = []
+    for axis, (fold, run) in zip(axes, first.items(), strict=False):
+        _fold_panel(axis, store, run, seed, notes, fold)
+    for axis in axes[len(first) :]:
+        axis.set_axis_off()
+    handles = [
+        Line2D([], [], color=color, marker=marker, linestyle="", label=name)
+        for name, color, marker in CLASS_STYLE.values()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    label = database_label(store.database, simulated=store.simulated)
+    figure.suptitle(f"t-SNE of the classification block, {label}, test clips of each fold", fontsize=10)
+    notes.append(
+        "Silhouette s is computed on the ReLU output itself, not on the picture: 1 separated, 0 mixed. t-SNE distances "
+        "between groups mean little; every fold has its own model and its own axes."
+    )
+    return Product(figure=figure, notes=notes, stores=[store], runs=list(first.values()))
+
+
+def _fold_panel(axis, store: ClipStore, run: RunResult, seed: int, notes: list[str], fold: int) -> None:  # type: ignore[no-untyped-def]
+    predictions = run.predictions
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_box_aspect(1)
+    if len(predictions) < MIN_CLIPS:
+        axis.set_title(f"fold {fold}", fontsize=8)
+        axis.text(0.5, 0.5, f"{len(predictions)} clips:\ntoo few to project", ha="center", va="center", fontsize=7)
+        return
+    model = load_model(run)
+    clips = [store.frames(clip_id) for clip_id in predictions["clip_id"]]
+    features = embeddings(model, model.head.relu, clips)  # type: ignore[union-attr, arg-type]
+    points = tsne(features, seed=seed)
+    labels = predictions["label"].to_numpy()
+    for label, (_, color, marker) in CLASS_STYLE.items():
+        of_class = points[labels == label]
+        axis.scatter(of_class[:, 0], of_class[:, 1], s=14, c=color, marker=marker, alpha=0.8, linewidths=0)
+    both = len(set(labels)) == 2
+    separation = f", s {silhouette_score(features, labels):.2f}" if both and len(labels) > 2 else ""
+    axis.set_title(f"fold {fold}: n {len(labels)}{separation}", fontsize=8)
+    if not both:
+        notes.append(f"Fold {fold} holds one class only.")

@@ -1,0 +1,1 @@
+"""Explanations: what a trained model looks at and how it lays clips out."""
