@@ -94,3 +94,32 @@ def _fold_panel(axis, store: ClipStore, run: RunResult, seed: int, notes: list[s
     axis.set_title(f"fold {fold}: n {len(labels)}{separation}", fontsize=8)
     if not both:
         notes.append(f"Fold {fold} holds one class only.")
+
+
+def crops_over_time(store: ClipStore, *, clips: int = 4, frames: int = 10) -> Figure:
+    """Crops of a few clips of both classes, equally spaced in time.
+
+    Parameters
+    ----------
+    store : ClipStore
+        The clips.
+    clips : int
+        Rows; classes take turns.
+    frames : int
+        Columns.
+    """
+    table = store.usable
+    by_class = [table.index[table["label"].astype(int) == label][: -(-clips // 2)] for label in (SPONTANEOUS, POSED)]
+    chosen = [clip_id for pair in zip(*by_class, strict=False) for clip_id in pair][:clips] or list(table.index[:clips])
+    figure = Figure(figsize=(0.95 * frames, 1.12 * len(chosen) + 0.3), layout="constrained")
+    grid = figure.subplots(len(chosen), frames, squeeze=False)
+    for row, clip_id in zip(grid, chosen, strict=True):
+        images, times = store.frames(clip_id), store.times(clip_id)
+        for axis, at in zip(row, np.linspace(0, len(images) - 1, frames).round().astype(int), strict=True):
+            axis.imshow(images[at], interpolation="nearest")
+            axis.set_title(f"{times[at]:.1f} s", fontsize=6, pad=2)
+            axis.set_axis_off()
+        row[0].text(0, 1.22, str(clip_id), transform=row[0].transAxes, fontsize=7)
+    label = database_label(store.database, simulated=store.simulated)
+    figure.suptitle(f"Crops of {label}: {store.recipe['crop']}, {store.recipe['size']} px", fontsize=9)
+    return figure
