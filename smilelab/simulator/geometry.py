@@ -49,11 +49,11 @@ def outline(identity: Identity, x: Array, y: Array, *, grow: float = 0.0) -> Arr
 
 
 def height(identity: Identity, x: Array, y: Array, *, features: bool = True) -> Array:
-    """Height of the skin towards the camera, same shape as x; without features, a smooth egg."""
+    """Height of the skin towards the camera, same shape as x; without features, a nearly flat shield."""
     p = identity
     z = p.depth * np.sqrt(np.maximum(1.0 - np.power(outline(p, x, y), 2.0), 0.0))
     if not features:
-        return z
+        return np.float32(0.2) * z
     ax = np.abs(x)
     z = z - p.socket * bump(ax, y, 0.50, -0.03, 0.27, 0.15) - 0.055 * bump(ax, y, 0.21, -0.04, 0.09, 0.13)
     z = z + 0.075 * bump(ax, y, 0.50, 0.01, 0.19, 0.115)

@@ -57,6 +57,8 @@ def _skin_albedo(identity: Identity, x: Array, y: Array, rng: np.random.Generato
     size = x.shape[0]
     ax = np.abs(x)
     skin = np.broadcast_to(np.asarray(p.skin, dtype=np.float32), (size, size, 3)).copy()
+    if not features:
+        return skin
     mottle = fractal_noise(rng, (size, size), (9, 9), 4)
     pores = fractal_noise(rng, (size, size), (110, 110), 2)
     skin *= (1.0 + p.blotch * mottle + 0.018 * pores)[..., None]
@@ -73,13 +75,12 @@ def _skin_albedo(identity: Identity, x: Array, y: Array, rng: np.random.Generato
         near_mouth = abs(mx) < 0.6 and abs(my - p.mouth_y) < 0.25
         if clear == 1.0 and not near_mouth:
             skin *= 1.0 - 0.55 * bump(x, y, mx, my, radius, radius)[..., None]
-    if features:
-        nostril = bump(ax, y, p.nose_width * 0.42, p.nose_base - 0.028, 0.042, 0.021)
-        skin *= 1.0 - (0.72 * nostril)[..., None] * np.array([0.85, 1.0, 1.0], dtype=np.float32)
-        lid = bump(ax, y, 0.50, 0.0, 0.24, 0.12) * (0.13 + 0.06 * p.redness)
-        skin *= 1.0 - lid[..., None] * np.array([0.6, 1.0, 0.85], dtype=np.float32)
-        bag = bump(ax, y, 0.44, 0.17, 0.17, 0.05) * 0.10
-        skin *= 1.0 - bag[..., None]
+    nostril = bump(ax, y, p.nose_width * 0.42, p.nose_base - 0.028, 0.042, 0.021)
+    skin *= 1.0 - (0.72 * nostril)[..., None] * np.array([0.85, 1.0, 1.0], dtype=np.float32)
+    lid = bump(ax, y, 0.50, 0.0, 0.24, 0.12) * (0.13 + 0.06 * p.redness)
+    skin *= 1.0 - lid[..., None] * np.array([0.6, 1.0, 0.85], dtype=np.float32)
+    bag = bump(ax, y, 0.44, 0.17, 0.17, 0.05) * 0.10
+    skin *= 1.0 - bag[..., None]
     return skin
 
 
@@ -157,7 +158,8 @@ def _hair(identity: Identity, x: Array, y: Array, rng: np.random.Generator, pixe
     if style == "long":
         top = top - 0.22 * np.exp(-np.abs(x) / 0.16)
     side = {"bald": 0.98, "buzz": 0.97, "short": 0.97, "parted": 0.96, "tied": 1.0, "bob": 0.93, "long": 0.91, "afro": 0.98}[style]
-    half = side * p.half_width * 0.985
+    # Long hair comes forward where the jaw narrows.
+    half = side * p.half_width * 0.985 * (1.0 - 0.30 * smoothstep((y - 0.55) / 1.0))
     opening = np.power(np.power(ax / half, 3.2) + np.power(np.clip((0.1 - y) / (0.1 - top), 1e-6, None), 3.2), 1 / 3.2)
     hairline = opening - 1.0 + 0.014 * strands + 0.012 * jitter
     soft = 0.16 if style in ("buzz", "bald") else 0.09
