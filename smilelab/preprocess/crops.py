@@ -24,7 +24,7 @@ _RIGHT_EYE, _LEFT_EYE = (36, 39), (42, 45)
 # Box side and centre below the rigid points' centroid, in units of their root-mean-square spread: what dlib's predictor
 # answers on a blank image, which is its mean face in the detector's box (side 5.635, centre 0.166).
 _SIDE, _DROP = 5.6, 0.2
-_TRUNCATION = 4.0
+KERNEL_REACH = 4.0  # standard deviations
 _OUTLINE_MARGIN = 1.25
 _FOREHEAD = 0.6
 
@@ -106,7 +106,7 @@ def smooth(times: NDArray[np.floating], values: NDArray[np.floating], sigma_s: f
     """
     times, values = np.asarray(times, np.float64), np.asarray(values, np.float64)
     result = np.empty_like(values)
-    reach = _TRUNCATION * sigma_s
+    reach = KERNEL_REACH * sigma_s
     for index, now in enumerate(times):
         near = slice(np.searchsorted(times, now - reach, "left"), np.searchsorted(times, now + reach, "right"))
         lag = times[near] - now

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smilelab.preprocess.crops import Image, face_pose, iou, pose_box, smooth
+from smilelab.preprocess.crops import KERNEL_REACH, Image, face_pose, iou, pose_box, smooth
 
 Box = NDArray[np.float64]
 Boxes = Literal["smooth", "per-frame"]
 
 SAME_FACE = 0.3  # overlap of two boxes, intersection over union, from which they are taken for one face
 SMOOTHING_S = 0.15
+REACH_S = KERNEL_REACH * SMOOTHING_S  # frames further apart do not influence each other's boxes
 _EPSILON_S = 5e-7
 
 
@@ -74,6 +75,16 @@ class FaceTrack:
     def usable(self) -> NDArray[np.bool_]:
         """(T,) bool: detected or bridged."""
         return self.detected | self.bridged
+
+    def part(self, which: slice | NDArray[np.bool_]) -> FaceTrack:
+        """Select frames."""
+        return FaceTrack(**{item.name: getattr(self, item.name)[which] for item in fields(self)})
+
+    @classmethod
+    def join(cls, parts: Sequence[FaceTrack]) -> FaceTrack:
+        """Append tracks to each other; none gives a track of no frames."""
+        parts = parts or [cls.assemble([])]
+        return cls(**{item.name: np.concatenate([getattr(p, item.name) for p in parts]) for item in fields(cls)})
 
     @classmethod
     def assemble(cls, sightings: Sequence[Sighting], boxes: Boxes = "smooth", bridge_s: float = 0.5) -> FaceTrack:

@@ -1,0 +1,256 @@
+"""Reading preprocessed clips: one array of face crops per clip, and a manifest. Needs numpy and pandas alone."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+FORMAT = 1
+STORE_FILE, MANIFEST_FILE, FOLDS_FILE, CLIPS_FOLDER = "store.json", "manifest.csv", "folds.json", "clips"
+TEXT_COLUMNS = ("clip_id", "subject", "sex", "kind", "status", "reason", "sha256", "source")
+COUNT_COLUMNS = ("label", "frames", "sampled", "decoded", "faces", "width", "height")
+NUMBER_COLUMNS = ("age", "fps", "fps_source", "length_s", "start_s", "end_s")
+MANIFEST_COLUMNS = (
+    *("clip_id", "label", "subject", "sex", "age", "kind", "status", "reason", "frames", "sampled", "decoded", "faces"),
+    *("width", "height", "fps", "fps_source", "length_s", "start_s", "end_s", "sha256", "source"),
+)
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+
+class ClipStoreError(ValueError):
+    """A folder is not a finished clip store, or a clip in it cannot be read."""
+
+
+class ClipStore:
+    """Preprocessed clips of one database under one recipe, as written by ``smilelab preprocess``.
+
+    Parameters
+    ----------
+    path : path-like
+        The store's folder.
+
+    Attributes
+    ----------
+    path : Path
+    recipe : dict
+        How the clips were cropped and sampled.
+    recipe_hash : str
+        12 hex digits of the recipe.
+    database : str
+        Name of the database.
+    simulated : bool
+        Whether the videos come from the simulator.
+    provenance : dict
+        The simulator's settings; empty for a real database.
+    hash : str
+        12 hex digits over the recipe and every clip's id, label and content.
+    folds_source : str
+        Where the folds come from, to be printed under every table.
+
+    Raises
+    ------
+    ClipStoreError
+        If the folder is not a finished store.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        about = self._json(STORE_FILE)
+        if about.get("format") != FORMAT:
+            raise ClipStoreError(
+                f"{self.path}: store format {about.get('format')!r}; expected {FORMAT}. Preprocess the database again."
+            )
+        try:
+            self.recipe: dict[str, Any] = dict(about["recipe"])
+            self.recipe_hash = str(about["recipe_hash"])
+            self.database = str(about["database"])
+            self.simulated = bool(about["simulated"])
+            self.provenance: dict[str, Any] = dict(about["provenance"])
+            self.hash = str(about["hash"])
+            self.folds_source = str(about["folds_source"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ClipStoreError(
+                f"{self.path / STORE_FILE}: lacks or garbles {error}. Preprocess the database again."
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"ClipStore({str(self.path)!r}): {len(self.usable)} of {len(self.manifest)} clips of {self.database}"
+
+    def __len__(self) -> int:
+        """Number of usable clips."""
+        return len(self.usable)
+
+    @functools.cached_property
+    def manifest(self) -> pd.DataFrame:
+        """One row for every clip of the database, indexed by ``clip_id``.
+
+        ``label`` (1 spontaneous, 0 posed), ``subject``, ``sex``, ``age``, ``kind`` are the database's. ``status`` is
+        "ok", "partial" or "failed", and ``reason`` says why. ``frames`` counts the crops, ``sampled`` the frames looked
+        at, ``decoded`` those of the video, ``faces`` the most faces seen at once. ``width`` and ``height`` px,
+        ``fps_source`` (measured; ``fps`` is the declared one) and ``length_s`` describe the video; ``start_s`` and
+        ``end_s`` the part of it that was asked for. ``sha256`` is of the crops and times, ``source`` a fingerprint of
+        the video file.
+        """
+        path = self.path / MANIFEST_FILE
+        try:
+            types: dict[str, Any] = dict.fromkeys(TEXT_COLUMNS, "str") | dict.fromkeys(COUNT_COLUMNS, "int64")
+            # Empty cells are missing numbers, but never missing text: a subject may be called "NA".
+            missing = {column: [""] for column in NUMBER_COLUMNS}
+            table = pd.read_csv(
+                path, dtype=types, keep_default_na=False, na_values=missing, float_precision="round_trip"
+            )
+            table = table.astype(dict.fromkeys(NUMBER_COLUMNS, "float64")).set_index("clip_id")
+        except (OSError, ValueError, KeyError) as error:
+            raise ClipStoreError(f"{path}: cannot be read ({error}). Preprocess the database again.") from None
+        return table
+
+    @functools.cached_property
+    def usable(self) -> pd.DataFrame:
+        """Rows of the manifest with frames."""
+        return self.manifest[self.manifest["frames"] > 0]
+
+    def frames(self, clip_id: str) -> NDArray[np.uint8]:
+        """Face crops of one clip.
+
+        Parameters
+        ----------
+        clip_id : str
+
+        Returns
+        -------
+        (T, S, S, 3) uint8 array
+            RGB; a read-only memory map.
+
+        Raises
+        ------
+        ClipStoreError
+            If there is no such clip, it failed, or its file is damaged.
+        """
+        path = self._file(clip_id, ".npy")
+        try:
+            frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise self._damaged(path, error) from None
+        count = int(self.manifest.loc[clip_id]["frames"])
+        if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != count:
+            raise self._damaged(path, f"{frames.dtype} {frames.shape}, expected uint8 ({count}, S, S, 3)")
+        return frames
+
+    def times(self, clip_id: str) -> NDArray[np.float64]:
+        """Times (T,) of a clip's frames, s from the first frame of the video file."""
+        times: NDArray[np.float64] = self.track(clip_id)["times"]
+        return times
+
+    def track(self, clip_id: str) -> dict[str, NDArray[Any]]:
+        """Where the face was, frame by frame.
+
+        Parameters
+        ----------
+        clip_id : str
+
+        Returns
+        -------
+        dict of arrays
+            ``times`` (T,) s; ``boxes`` (T, 4) px; ``rolls`` (T,) rad; ``landmarks`` and ``outlines`` (T, 68, 2) px;
+            ``detected`` and ``bridged`` (T,) bool; ``detections`` (T, 4) px, NaN between key frames; ``faces`` (T,), -1
+            between key frames. Pixels are those of the upright video frame.
+
+        Raises
+        ------
+        ClipStoreError
+            As `frames`.
+        """
+        path = self._file(clip_id, ".npz")
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError) as error:
+            raise self._damaged(path, error) from None
+
+    def folds(self) -> list[list[str]]:
+        """Test clips of each fold, usable clips only; the training clips of a fold are all others.
+
+        Returns
+        -------
+        list of list of str
+        """
+        usable = set(self.usable.index)
+        return [[clip for clip in test if clip in usable] for test in self._json(FOLDS_FILE)["tests"]]
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        if not path.is_file():
+            if (self.path / CLIPS_FOLDER).is_dir():
+                raise ClipStoreError(
+                    f"{self.path}: unfinished, {name} is missing. Run the preprocessing again: it resumes."
+                )
+            raise ClipStoreError(
+                f"{self.path}: not a clip store, {name} is missing. Expected a folder written by `smilelab preprocess`."
+            )
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ClipStoreError(f"{path}: cannot be read ({error}). Preprocess the database again.") from None
+        if not isinstance(content, dict):
+            raise ClipStoreError(f"{path}: holds {type(content).__name__}, expected an object. Preprocess again.")
+        return content
+
+    def _file(self, clip_id: str, suffix: str) -> Path:
+        if clip_id not in self.manifest.index:
+            raise ClipStoreError(
+                f"{clip_id!r} is not in {self.path.name}; expected one of {len(self.manifest)} clip ids."
+            )
+        row = self.manifest.loc[clip_id]
+        if not row["frames"]:
+            raise ClipStoreError(f"{clip_id!r} has no frames: {row['reason']}. Choose from ClipStore.usable.")
+        return self.path / CLIPS_FOLDER / (file_stem(clip_id) + suffix)
+
+    def _damaged(self, path: Path, what: object) -> ClipStoreError:
+        return ClipStoreError(f"{path}: damaged ({what}). Delete {self.path / STORE_FILE} and preprocess again.")
+
+
+def file_stem(clip_id: str) -> str:
+    """File name of a clip without its ending: the id itself where it is a plain name.
+
+    Parameters
+    ----------
+    clip_id : str
+
+    Returns
+    -------
+    str
+        Other ids are reduced to plain characters and made unique by a hash.
+    """
+    if _PLAIN_NAME.fullmatch(clip_id):
+        return clip_id
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", clip_id)[:60].strip("-")
+    return f"{plain}.{hashlib.sha256(clip_id.encode()).hexdigest()[:12]}"
+
+
+def content_hash(recipe: dict[str, Any], manifest: pd.DataFrame) -> str:
+    """12 hex digits over a recipe and every clip's id, label and content.
+
+    Parameters
+    ----------
+    recipe : dict
+        JSON-able.
+    manifest : DataFrame
+        Indexed by ``clip_id``, with ``label`` and ``sha256``.
+
+    Returns
+    -------
+    str
+    """
+    clips = [[clip, int(row.label), row.sha256] for clip, row in manifest.sort_index().iterrows()]
+    content = json.dumps([recipe, clips], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
