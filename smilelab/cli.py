@@ -54,7 +54,7 @@ def simulate(
     jobs: int | None,
 ) -> None:
     """Make a simulated DATABASE in the layout of the real one, with ground truth beside it in DIR-truth."""
-    from smilelab import simulator
+    from smilelab.simulator import databases as simulator
 
     resolution = _size(size)
     try:

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from smilelab import datasets, runs, simulator
+from smilelab import datasets, runs
 from smilelab.artifacts.gallery import Gallery
 from smilelab.clips import ClipStore
 from smilelab.preprocess.build import Recipe, build
 from smilelab.runs import RunFailure, RunResult
+from smilelab.simulator.databases import simulate
 from smilelab.specs import RunSpec, specify
 from smilelab.training import TrainingOptions
 
@@ -96,7 +97,7 @@ class Study:
         if self.simulation["length_matched"]:
             parts.append("length-matched")
         root = self.home / "data" / "raw" / "simulated" / "-".join(parts)
-        simulator.simulate(name, root, jobs=self.jobs, **self.simulation)
+        simulate(name, root, jobs=self.jobs, **self.simulation)
         return datasets.open(name, root)
 
     def store(self, name: str) -> ClipStore:

@@ -92,10 +92,10 @@ def _plain_name(name: str) -> str:
 
 def _decoded(store: ClipStore) -> dict[str, str]:
     table = store.manifest
-    clips = table["label"].astype(int)
-    decoded = table[table["source_width"].notna()]
-    sizes = decoded["source_width"].astype(int).astype(str) + "x" + decoded["source_height"].astype(int).astype(str)
-    rates = decoded["source_fps"].astype(float).round(2).map("{:g}".format)
+    clips = table["label"]
+    decoded = table[table["width"] > 0]
+    sizes = decoded["width"].astype(str) + "x" + decoded["height"].astype(str)
+    rates = decoded["fps_source"].round(2).map("{:g}".format)
     subjects = {label: table.loc[clips == label, "subject"].nunique() for label in (SPONTANEOUS, POSED)}
     return {
         "resolution": "; ".join(sizes.value_counts().index),

@@ -1,0 +1,261 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from smilelab import runs, specs
+from smilelab.specs import RunError, RunSpec
+from smilelab.training import TrainingOptions
+
+SUBJECTS, FOLDS = 12, 3
+
+
+class MemoryStore:
+    """A store without files: clips whose brightness rises (spontaneous) or falls (posed), and folds by subject."""
+
+    database, hash, simulated, provenance, folds_source = "uva-nemo", "0123456789ab", True, {}, "seeded for a test"
+
+    def __init__(self, path=""):
+        self.path = path
+        rows = [(f"s{s:02d}_{label}", label, f"s{s:02d}") for s in range(SUBJECTS) for label in (0, 1)]
+        self.usable = self.manifest = pd.DataFrame(rows, columns=["clip_id", "label", "subject"]).set_index("clip_id")
+
+    def frames(self, clip_id):
+        label = int(clip_id[-1])
+        generator = np.random.default_rng(sum(map(ord, clip_id)))
+        ramp = np.linspace(60, 180, 5 + generator.integers(0, 3))[:: 1 if label else -1]
+        noise = generator.integers(0, 20, (len(ramp), 16, 16, 3))
+        return (ramp[:, None, None, None] + noise).astype(np.uint8)
+
+    def folds(self):
+        by_fold = self.usable.index.to_series().groupby([int(c[1:3]) % FOLDS for c in self.usable.index])
+        return [list(group) for _, group in by_fold]
+
+
+@pytest.fixture
+def store(monkeypatch):
+    monkeypatch.setattr(runs, "ClipStore", MemoryStore)
+    return MemoryStore()
+
+
+@pytest.fixture
+def options():
+    return TrainingOptions(epochs=2, batch_size=4)
+
+
+def specify(store, options, **fields):
+    return specs.specify(store, training=options, model_options=(("size", 16),), **fields)
+
+
+def test_a_run_leaves_all_its_files_and_is_loaded_the_second_time(store, options, tmp_path, monkeypatch):
+    spec = specify(store, options)[0]
+    result = runs.run(spec, store, tmp_path)
+    names = {path.name for path in result.folder.iterdir()}
+    expected = {"spec.json", "metrics.json", "history.csv", "predictions.csv", "model.safetensors", "environment.json"}
+    assert names == expected
+    assert result.folder.name == spec.hash
+    assert RunSpec.from_dict(json.loads((result.folder / "spec.json").read_text())) == spec
+    test = set(store.folds()[0])
+    assert set(result.predictions["clip_id"]) == test
+    assert len(result.history) == 2
+    assert not list(tmp_path.glob("*.part"))
+    monkeypatch.setattr(runs.training, "train", lambda *a, **k: pytest.fail("trained again"))
+    assert runs.run(spec, store, tmp_path).metrics == result.metrics
+
+
+def test_metrics_are_those_of_the_written_predictions(store, options, tmp_path):
+    result = runs.run(specify(store, options)[0], store, tmp_path)
+    table = result.predictions
+    assert result.metrics["accuracy"] == pytest.approx(((table["probability"] >= 0.5) == table["label"]).mean())
+    assert result.metrics["n"] == len(table)
+
+
+def test_kept_weights_reproduce_the_predictions(store, options, tmp_path):
+    from smilelab import models, training
+
+    result = runs.run(specify(store, options)[0], store, tmp_path)
+    model = models.build("realsmilenet", size=16)
+    model.load_state_dict(load_file(result.weights))
+    again = training.predict(model, [store.frames(clip_id) for clip_id in result.predictions["clip_id"]])
+    np.testing.assert_allclose(again, result.predictions["probability"], atol=1e-6)
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(store, options, tmp_path):
+    spec, other = (specify(store, options, trials=2)[i] for i in (0, FOLDS))
+    assert (spec.fold, other.fold, spec.seed, other.seed) == (1, 1, 0, 1)
+    first = (runs.run(spec, store, tmp_path / "a").folder / "predictions.csv").read_bytes()
+    second = (runs.run(spec, store, tmp_path / "b").folder / "predictions.csv").read_bytes()
+    third = (runs.run(other, store, tmp_path / "a").folder / "predictions.csv").read_bytes()
+    assert first == second
+    assert first != third
+
+
+def test_results_do_not_depend_on_the_callers_threads_or_random_state(store, options, tmp_path):
+    spec = specify(store, options)[0]
+    first = (runs.run(spec, store, tmp_path / "a").folder / "predictions.csv").read_bytes()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002
+    before = torch.get_rng_state()
+    second = (runs.run(spec, store, tmp_path / "b").folder / "predictions.csv").read_bytes()
+    assert torch.get_num_threads() == 2
+    assert torch.equal(before, torch.get_rng_state())
+    torch.set_num_threads(threads)
+    assert first == second
+
+
+def test_test_subjects_are_never_trained_or_validated_on(store, options, tmp_path, monkeypatch):
+    seen = {}
+    original = runs.training.train
+
+    def spy(model, clips, labels, options, **kwargs):
+        seen["train"], seen["evaluate"] = list(clips), kwargs["evaluate"]
+        return original(model, clips, labels, options, **kwargs)
+
+    monkeypatch.setattr(runs.training, "train", spy)
+    for spec in specify(store, options):
+        runs.run(spec, store, tmp_path)
+        test = [store.frames(clip_id) for clip_id in store.folds()[spec.fold - 1]]
+        used = seen["train"] + list(seen["evaluate"]["validation"][0])
+        assert len(used) == 2 * SUBJECTS - len(test)
+        for clip in test:
+            assert not any(clip.shape == other.shape and (clip == other).all() for other in used)
+
+
+def test_best_on_test_evaluates_the_test_fold_and_last_nothing(store, options, tmp_path, monkeypatch):
+    sets = {}
+    original = runs.training.train
+
+    def spy(model, clips, labels, options, **kwargs):
+        sets[kwargs["select"]] = (len(clips), set(kwargs["evaluate"]))
+        return original(model, clips, labels, options, **kwargs)
+
+    monkeypatch.setattr(runs.training, "train", spy)
+    for selection in specs.SELECTIONS:
+        runs.run(specify(store, options, selection=selection)[0], store, tmp_path)
+    training_clips = 2 * SUBJECTS - len(store.folds()[0])
+    assert sets["last"] == (training_clips, set())
+    assert sets["test"] == (training_clips, {"test"})
+    assert sets["validation"][0] < training_clips
+    assert sets["validation"][1] == {"validation"}
+
+
+def test_shuffled_labels_permute_training_labels_only(store, options, tmp_path, monkeypatch):
+    seen = []
+    original = runs.training.train
+
+    def spy(model, clips, labels, options, **kwargs):
+        seen.append(np.array(labels))
+        return original(model, clips, labels, options, **kwargs)
+
+    monkeypatch.setattr(runs.training, "train", spy)
+    true = runs.run(specify(store, options)[0], store, tmp_path)
+    shuffled = runs.run(specify(store, options, labels="shuffled")[0], store, tmp_path)
+    assert sorted(seen[0]) == sorted(seen[1])
+    assert (seen[0] != seen[1]).any()
+    pd.testing.assert_series_equal(true.predictions["label"], shuffled.predictions["label"])
+
+
+def test_a_failing_run_is_recorded_and_does_not_stop_the_others(store, options, tmp_path, monkeypatch):
+    good = specify(store, options)
+    bad = RunSpec("uva-nemo", "another-store", good[0].split, 1, training=options)
+    with joblib.parallel_config("threading"):
+        results = runs.run_all([bad, *good], store, tmp_path, jobs=1, progress=False)
+    assert isinstance(results[0], runs.RunFailure)
+    assert "expected another-store" in results[0].error
+    assert all(isinstance(result, runs.RunResult) for result in results[1:])
+    assert list(runs.failures(tmp_path)["run"]) == [bad.hash]
+    assert len(runs.collect(tmp_path)) == FOLDS
+    assert len(runs.predictions_of(results)) == 2 * SUBJECTS
+
+
+def test_a_failure_is_forgotten_once_the_run_succeeds(store, options, tmp_path, monkeypatch):
+    spec = specify(store, options)[0]
+    with monkeypatch.context() as patch, joblib.parallel_config("threading"):
+        patch.setattr(runs.training, "train", lambda *a, **k: 1 / 0)
+        assert isinstance(runs.run_all([spec], store, tmp_path, jobs=1, progress=False)[0], runs.RunFailure)
+    with joblib.parallel_config("threading"):
+        assert isinstance(runs.run_all([spec], store, tmp_path, jobs=1, progress=False)[0], runs.RunResult)
+    assert runs.failures(tmp_path).empty
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"selection": "best"}, "selection"), ({"labels": "random"}, "labels")],
+)
+def test_unknown_choices_are_refused(fields, message):
+    with pytest.raises(RunError, match=message):
+        RunSpec("uva-nemo", "x", "seeded-y", 1, **fields)
+
+
+def test_unknown_fold_is_refused(store, options):
+    with pytest.raises(RunError, match="folds 1 to 3"):
+        specify(store, options, folds=[4])
+
+
+def test_changed_folds_are_noticed(store, options, tmp_path, monkeypatch):
+    spec = specify(store, options)[0]
+    monkeypatch.setattr(MemoryStore, "folds", lambda self: [list(self.usable.index[:2]), list(self.usable.index[2:])])
+    with pytest.raises(RunError, match="expected seeded-"):
+        runs.run(spec, store, tmp_path)
+
+
+def test_hash_depends_on_every_field():
+    base = RunSpec("uva-nemo", "s", "official-1", 1)
+    others = [
+        RunSpec("bbc", "s", "official-1", 1),
+        RunSpec("uva-nemo", "t", "official-1", 1),
+        RunSpec("uva-nemo", "s", "official-2", 1),
+        RunSpec("uva-nemo", "s", "official-1", 2),
+        RunSpec("uva-nemo", "s", "official-1", 1, 1),
+        RunSpec("uva-nemo", "s", "official-1", 1, model="other"),
+        RunSpec("uva-nemo", "s", "official-1", 1, model_options=(("size", 64),)),
+        RunSpec("uva-nemo", "s", "official-1", 1, training=TrainingOptions(epochs=59)),
+        RunSpec("uva-nemo", "s", "official-1", 1, selection="last"),
+        RunSpec("uva-nemo", "s", "official-1", 1, validation_share=0.2),
+        RunSpec("uva-nemo", "s", "official-1", 1, labels="shuffled"),
+    ]
+    assert len({spec.hash for spec in [base, *others]}) == len(others) + 1
+    ordered = RunSpec("uva-nemo", "s", "official-1", 1, model_options=(("b", 1), ("a", 2)))
+    assert ordered.hash == RunSpec("uva-nemo", "s", "official-1", 1, model_options=(("a", 2), ("b", 1))).hash
+
+
+_KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_runs
+from smilelab import runs
+from smilelab.training import TrainingOptions
+store = test_runs.MemoryStore()
+runs.ClipStore = test_runs.MemoryStore
+spec = test_runs.specify(store, TrainingOptions(epochs=40, batch_size=4))[0]
+runs.run(spec, store, {root!r})
+"""
+
+
+def test_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed(store, tmp_path):
+    code = _KILLED.format(tests=os.path.dirname(__file__), root=str(tmp_path / "killed"))
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("killed/*.part/checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    part = list(tmp_path.glob("killed/*.part/checkpoint.pt"))
+    assert part, process.stderr.read().decode()
+    spec = specify(store, TrainingOptions(epochs=40, batch_size=4))[0]
+    assert runs.find(spec, tmp_path / "killed") is None
+    resumed = runs.run(spec, store, tmp_path / "killed")
+    whole = runs.run(spec, store, tmp_path / "whole")
+    assert (resumed.folder / "predictions.csv").read_bytes() == (whole.folder / "predictions.csv").read_bytes()
+    pd.testing.assert_frame_equal(resumed.history, whole.history)
