@@ -66,7 +66,9 @@ def measure(times: np.ndarray, units: np.ndarray) -> dict[str, float]:
     first = {share: int(np.argmax(passed >= share * amplitude)) for share in (0.1, 0.9)}
     held = au12[apex : offset + 1]
     lags = np.arange(-15, 16)
-    similar = [np.corrcoef(au12[15:-15], np.roll(au6, -lag)[15:-15])[0, 1] for lag in lags]
+    n = len(au12)
+    pairs = [(au12[max(0, -lag) : n - max(0, lag)], au6[max(0, lag) : n - max(0, -lag)]) for lag in lags]
+    similar = [np.corrcoef(*pair)[0, 1] for pair in pairs]
     peaks = len(find_peaks(np.r_[0, au12, 0], prominence=0.3 * amplitude)[0])
     lid = units[:, 6]
     sides = units[int(np.argmax(au12)), 2:4]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
+from tqdm.auto import tqdm
 
 import smilelab
 from smilelab.preprocess import video
@@ -202,8 +203,12 @@ def simulate(
     tasks = (joblib.delayed(_make)(settings, clip, root, truth) for clip in open_clips)
     # Processes, each with one thread: frames of one clip depend on each other, clips do not.
     done = joblib.Parallel(n_jobs=jobs or joblib.cpu_count(), backend="loky", return_as="generator_unordered")(tasks)
-    for _ in _bar(done, total=len(roster), initial=len(roster) - len(open_clips), name=database, shown=progress):
-        pass
+    already = len(roster) - len(open_clips)
+    with tqdm(
+        total=len(roster), initial=already, desc=f"simulating {database}", unit="clip", disable=not progress
+    ) as bar:
+        for _ in done:
+            bar.update()
     table = pd.DataFrame([_truth_row(settings, clip, truth) for clip in roster])
     write_text(truth / "truth.csv", table.to_csv(index=False, lineterminator="\n"))
     return root
@@ -271,15 +276,6 @@ def _provenance(settings: _Settings) -> dict[str, Any]:
 
 def _finished(path: Path, truth: Path, clip: Clip) -> bool:
     return path.is_file() and (truth / f"{clip.clip_id}.npz").is_file()
-
-
-def _bar(done: Iterable[None], *, total: int, initial: int, name: str, shown: bool) -> Iterable[None]:
-    from tqdm.auto import tqdm
-
-    bar: Iterable[None] = tqdm(
-        done, total=total, initial=initial, desc=f"simulating {name}", unit="clip", disable=not shown, smoothing=0.05
-    )
-    return bar
 
 
 def _dynamics(settings: _Settings, clip: Clip) -> ClipDynamics:

@@ -144,7 +144,7 @@ def draw_clip(
     units[:, 4:6] = _draw_mouth(label, smile, amplitude, streams[4])(times)
     units[:, 6] = _closure(times, blinks)
     units[:, :4] *= 1 + 0.5 * _draw_sides(subject, label, streams[5], asymmetry)
-    pose = _draw_pose(times, length, np.random.default_rng(rng.integers(0, 2**63)))
+    pose = _draw_pose(times, np.random.default_rng(rng.integers(0, 2**63)))
     return ClipDynamics(
         times, np.clip(units, 0, 5).astype(np.float32), pose.astype(np.float32), label, tuple(phases), tuple(blinks)
     )
@@ -218,16 +218,13 @@ def _draw_sides(subject: SubjectDynamics, label: int, rng: Rng, asymmetry: bool)
     return asymmetry * np.array([cheek, -cheek, sign * size, -sign * size])
 
 
-def _draw_pose(times: Array, length: float, rng: Rng) -> Array:
-    """(T, 6); slow sway of a drawn size about a drawn stance. Knows nothing of the smile."""
-    grid = np.linspace(0, length, 400)
+def _draw_pose(times: Array, rng: Rng) -> Array:
+    """(T, 6); slow sway about a drawn stance. Knows neither the smile nor the clip's length."""
     pose = np.empty((len(times), len(POSE_COLUMNS)))
     for i, name in enumerate(POSE_COLUMNS):
         stance = STANCE[name] * np.clip(rng.standard_normal(), -2.5, 2.5)
         size = SWAY[name] * rng.uniform(0.3, 1.4)
-        cycles, phases = rng.uniform(0.5, 2.5, 3), rng.uniform(0, 2 * np.pi, 3)
-        # Cycles a clip, not a second: longer clips of one class must not sway more within a clip.
-        waves = [np.sin(2 * np.pi * cycles * t[:, None] / length + phases).sum(1) for t in (grid, times)]
-        pose[:, i] = stance + size * (waves[1] - waves[0].mean()) / max(waves[0].std(), 1e-3)
+        hertz, phases = rng.uniform(0.15, 0.6, 3), rng.uniform(0, 2 * np.pi, 3)
+        pose[:, i] = stance + size * np.sqrt(2 / 3) * np.sin(2 * np.pi * hertz * times[:, None] + phases).sum(1)
     pose[:, POSE_COLUMNS.index("scale")] += 1
     return pose

@@ -171,8 +171,8 @@ def _draw_apex(label: int, amplitude: float, span: float, rng: Rng) -> tuple[Cur
     top, cuts = rng.uniform(0.25, 0.85), rng.uniform(-0.5, 0.5, 3)
     frequencies, phases = rng.uniform(0.25, 1.1, 4), rng.uniform(0, 2 * np.pi, 4)
     # The level ends of the apex and the detrending take a little of the wobble away.
-    size = 1.15 * skewed(rng.standard_normal(), *of.wobble) * float(np.sqrt(amplitude / of.amplitude[0]))
-    size = min(size, 0.25 * amplitude)
+    size = 1.25 * skewed(rng.standard_normal(), *of.wobble) * float(np.sqrt(amplitude / of.amplitude[0]))
+    size = min(size, 0.17 * amplitude)
 
     dips: list[float] = []
     x, y = [0.0, top, 1.0], [1 - min(creep, 0.45), 1.0, 1 - min(fade, 0.45)]
