@@ -141,7 +141,7 @@ class ClipStore:
             frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise self._damaged(path, error) from None
-        count = int(self.manifest.loc[clip_id]["frames"])
+        count = int(self.manifest["frames"][clip_id])
         if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != count:
             raise self._damaged(path, f"{frames.dtype} {frames.shape}, expected uint8 ({count}, S, S, 3)")
         return frames
