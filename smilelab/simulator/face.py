@@ -177,7 +177,7 @@ class FaceRenderer:
             upper, lower = curves[f"upper_lid_{side}"], curves[f"lower_lid_{side}"]
             # Cheeks may push the lower lid up to the upper one, never through it.
             lower[:, 1] = np.maximum(lower[:, 1], upper[:, 1])
-            shut = 0.2 * upper[:, 1] + 0.8 * lower[:, 1]
+            shut = 0.38 * upper[:, 1] + 0.62 * lower[:, 1]
             upper[:, 1] += closure * (shut - upper[:, 1])
             lower[:, 1] += closure * (shut - lower[:, 1])
         return curves
@@ -280,7 +280,9 @@ class FaceRenderer:
             out["corner", side] = 0.8 * smile
         return out
 
-    def _warp_head(self, roi: NDArray[np.uint8], weights: Array, matrix: NDArray[np.float64], left: int, top: int) -> None:
+    def _warp_head(
+        self, roi: NDArray[np.uint8], weights: Array, matrix: NDArray[np.float64], left: int, top: int
+    ) -> None:
         colour = self._texture.colour.copy()
         strength = self._fold_weights(weights)
         for patch in self._texture.folds:
@@ -294,7 +296,9 @@ class FaceRenderer:
         index_field = field / np.float32(self._cell)
         source = self._index - index_field
         for _ in range(_FOLD_STEPS):
-            source = self._index - cv2.remap(index_field, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            source = self._index - cv2.remap(
+                index_field, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
         back = source - self._index
 
         h, w = roi.shape[:2]
@@ -320,7 +324,9 @@ class FaceRenderer:
         behind = cv2.merge((behind, behind, behind))
         np.copyto(roi, cv2.add(head, cv2.multiply(np.ascontiguousarray(roi), behind, scale=1 / 255.0)))
 
-    def _draw_features(self, frame: NDArray[np.uint8], weights: Array, closure: float, matrix: NDArray[np.float64]) -> None:
+    def _draw_features(
+        self, frame: NDArray[np.uint8], weights: Array, closure: float, matrix: NDArray[np.float64]
+    ) -> None:
         curves = self._curves(weights, closure)
         inverse = cv2.invertAffineTransform(matrix)
         soft = self._soft * self.iod_px / float(np.hypot(matrix[0, 0], matrix[1, 0]))

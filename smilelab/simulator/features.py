@@ -99,7 +99,7 @@ def draw_eye(
 
     arc = np.clip(1.0 - np.square(t * 0.92), 0, 1)
     crease_y = top - p.crease * (0.45 + 0.55 * openness) * np.sqrt(arc) - 0.012
-    crease = np.exp(-np.square((y - crease_y) / (0.011 + 0.5 * soft))) * arc * (0.30 + 0.30 * openness)
+    crease = np.exp(-np.square((y - crease_y) / (0.011 + 0.5 * soft))) * arc * (0.16 + 0.44 * openness)
     _mix(patch, crease.astype(np.float32), colours.crease)
     shade = np.clip((y - crease_y) / 0.05, 0, 1) * np.clip((top - y) / 0.03, 0, 1) * arc * 0.16
     _mix(patch, shade.astype(np.float32), colours.crease)
@@ -123,8 +123,12 @@ def draw_eye(
     pupil = np.clip((0.40 * p.iris_radius - radius) / (2.0 * soft) + 0.5, 0, 1)
     iris_colour = iris_colour * (1.0 - 0.92 * pupil)[..., None]
     eye = eye + on_iris[..., None] * (iris_colour - eye)
-    spark = np.exp(-(np.square(x - ix - 0.035 * catch[0]) + np.square(y - iy - 0.04 * catch[1])) / (0.012 + 0.4 * soft) ** 2)
-    eye = eye + (spark * (0.85 - 0.4 * min(soft / 0.03, 1)))[..., None] * (250.0 * colours.sclera / colours.sclera.max() - eye)
+    spark = np.exp(
+        -(np.square(x - ix - 0.035 * catch[0]) + np.square(y - iy - 0.04 * catch[1])) / (0.012 + 0.4 * soft) ** 2
+    )
+    eye = eye + (spark * (0.85 - 0.4 * min(soft / 0.03, 1)))[..., None] * (
+        250.0 * colours.sclera / colours.sclera.max() - eye
+    )
     patch += inside[..., None] * (eye.astype(np.float32) - patch)
 
     thickness = (0.013 + 0.011 * np.clip(t + 0.3, 0, 1.3)) * (1.15 if p.sex == "female" else 0.95)
@@ -132,7 +136,7 @@ def draw_eye(
     lash = _cover(y, top - thickness, top + 0.4 * thickness + 0.25 * soft, max(soft, 0.008)) * reach
     _mix(patch, (lash * 0.92).astype(np.float32), colours.lash)
     under = np.exp(-np.square((y - bottom) / (0.008 + 0.5 * soft))) * np.clip(t + 0.9, 0, 1.2) * reach
-    _mix(patch, (np.clip(under, 0, 1) * (0.30 + 0.35 * closure)).astype(np.float32), colours.lash)
+    _mix(patch, (np.clip(under, 0, 1) * (0.30 + 0.25 * closure)).astype(np.float32), colours.lash)
 
 
 def draw_mouth(

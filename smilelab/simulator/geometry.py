@@ -67,7 +67,7 @@ def height(identity: Identity, x: Array, y: Array, *, features: bool = True) -> 
     rise = np.clip((y + 0.22) / (tip + 0.22), 0.0, 1.0)
     profile = np.power(rise, 1.45) * (1.0 - smoothstep((y - tip) / 0.20))
     width = 0.095 + 0.035 * smoothstep((y - 0.1) / (tip - 0.1))
-    z = z + p.nose_ridge * (0.16 * bump(x, y, 0, -0.2, 0.09, 0.12) + profile) * np.exp(-0.5 * np.square(x / width))
+    z = z + p.nose_ridge * (0.12 * bump(x, y, 0, -0.2, 0.13, 0.12) + profile * np.exp(-0.5 * np.square(x / width)))
     z = z + p.nose_bulb * bump(x, y, 0.0, tip + 0.01, 0.10, 0.075)
     return z + 0.115 * bump(ax, y, p.nose_width - 0.055, p.nose_base - 0.075, 0.062, 0.062)
 
@@ -80,7 +80,9 @@ def folds(identity: Identity, x: Array, y: Array, side: float) -> dict[str, Arra
     along = (y - top) / (bottom - top)
     across = u - (p.nose_width + 0.015 + 0.27 * np.power(np.clip(along, 0, 1.2), 0.8))
     window = smoothstep((along + 0.10) / 0.25) * (1 - smoothstep((along - 0.75) / 0.45))
-    groove = -0.030 * np.exp(-0.5 * np.square(across / 0.030)) + 0.030 * np.exp(-0.5 * np.square((across - 0.085) / 0.06))
+    groove = -0.030 * np.exp(-0.5 * np.square(across / 0.030)) + 0.030 * np.exp(
+        -0.5 * np.square((across - 0.085) / 0.06)
+    )
     out = {"nasolabial": groove * window}
     feet = np.zeros_like(x)
     corner = 0.5 + p.eye_half_width
@@ -92,7 +94,8 @@ def folds(identity: Identity, x: Array, y: Array, side: float) -> dict[str, Arra
     under = y - (0.165 + 0.03 * np.square((u - 0.5) / 0.25) * -1.0)
     bag = np.exp(-0.5 * np.square((u - 0.48) / 0.17))
     out["infraorbital"] = bag * (
-        0.022 * np.exp(-0.5 * np.square((under + 0.045) / 0.03)) - 0.02 * np.exp(-0.5 * np.square((under - 0.02) / 0.026))
+        0.022 * np.exp(-0.5 * np.square((under + 0.045) / 0.03))
+        - 0.02 * np.exp(-0.5 * np.square((under - 0.02) / 0.026))
     )
     out["apple"] = 0.085 * bump(u, y, 0.56, p.cheek_y + 0.06, 0.17, 0.14)
     out["dimple"] = -0.030 * bump(u, y, p.mouth_half_width + 0.19, p.mouth_y - 0.06, 0.030, 0.055)

@@ -141,7 +141,9 @@ def develop(linear: Array, scene: Scene) -> Array:
     return (255.0 * np.power(exposed, 1.0 / 2.2)).astype(np.float32)
 
 
-def fractal_noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[float, float], octaves: int = 3) -> Array:
+def fractal_noise(
+    rng: np.random.Generator, shape: tuple[int, int], cells: tuple[float, float], octaves: int = 3
+) -> Array:
     """Smooth noise of about unit variance and any size; `cells` = (rows, columns) of the coarsest octave."""
     out = np.zeros(shape, dtype=np.float32)
     total = 0.0
@@ -214,6 +216,8 @@ def _shoulders(identity: Identity, scene: Scene, x: Array, y: Array, image: Arra
     cover = _soft(y - edge, 1.5 * pixel)
     wrinkle = fractal_noise(rng, x.shape, (3, 4), 3)
     fall = np.exp(-np.square((y - edge) / 0.10)) * 0.18
-    shade = scene.ambient + scene.key * np.clip(0.72 + 0.18 * light[0] * x - 0.10 * (y - edge) + 0.05 * wrinkle, 0.05, 1.2)
+    shade = scene.ambient + scene.key * np.clip(
+        0.72 + 0.18 * light[0] * x - 0.10 * (y - edge) + 0.05 * wrinkle, 0.05, 1.2
+    )
     cloth = np.asarray(scene.shirt, dtype=np.float32) * (shade * (1 - fall))[..., None]
     return (image + cover[..., None] * (cloth - image)).astype(np.float32)

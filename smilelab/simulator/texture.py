@@ -99,7 +99,9 @@ def _brows(identity: Identity, x: Array, y: Array, rng: np.random.Generator) -> 
         u = x * side
         along = (u - 0.19) / 0.66
         centre = np.interp(u.ravel(), bx * side, by).reshape(x.shape).astype(np.float32)
-        thick = p.brow_thickness * (0.75 + 0.45 * np.clip(1 - np.abs(along - 0.3) / 0.6, 0, 1) - 0.45 * smoothstep((along - 0.55) / 0.5))
+        thick = p.brow_thickness * (
+            0.75 + 0.45 * np.clip(1 - np.abs(along - 0.3) / 0.6, 0, 1) - 0.45 * smoothstep((along - 0.55) / 0.5)
+        )
         mask = np.exp(-np.power(np.abs((y - centre) / np.maximum(thick, 0.006)), 2.6))
         mask = mask * smoothstep((along + 0.04) / 0.16) * (1 - smoothstep((along - 0.88) / 0.16))
         cover = np.maximum(cover, mask * np.clip(0.94 + 0.13 * hairs, 0, 1))
@@ -140,7 +142,16 @@ def _hair(identity: Identity, x: Array, y: Array, rng: np.random.Generator, pixe
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
-    thickness = {"bald": 0.015, "buzz": 0.02, "short": 0.13, "parted": 0.17, "tied": 0.09, "bob": 0.19, "long": 0.17, "afro": 0.40}
+    thickness = {
+        "bald": 0.015,
+        "buzz": 0.02,
+        "short": 0.13,
+        "parted": 0.17,
+        "tied": 0.09,
+        "bob": 0.19,
+        "long": 0.17,
+        "afro": 0.40,
+    }
     thick = thickness[style] * (volume if style not in ("bald", "buzz") else 1.0)
     # Below the temples long styles fall straight instead of following the jaw.
     crown = outline(p, x, np.minimum(y, 0.0), grow=thick)
@@ -151,20 +162,47 @@ def _hair(identity: Identity, x: Array, y: Array, rng: np.random.Generator, pixe
         ragged = 0.03 * jitter + 0.03 * fractal_noise(rng, (size, size), (22, 22), 2)
     inside = _edge((1.0 - outer + ragged) * 1.1, 1.6 * pixel)
 
-    front = {"bald": -1.62, "buzz": -0.99, "short": -0.93, "parted": -0.90, "tied": -1.00, "bob": -0.78, "long": -0.95, "afro": -0.97}
+    front = {
+        "bald": -1.62,
+        "buzz": -0.99,
+        "short": -0.93,
+        "parted": -0.90,
+        "tied": -1.00,
+        "bob": -0.78,
+        "long": -0.95,
+        "afro": -0.97,
+    }
     top = front[style] + p.hairline
     if style == "parted":
         top = top + 0.17 * np.tanh((x - 0.25) * np.sign(float(p.seed % 2) - 0.5) / 0.22)
     if style == "long":
         top = top - 0.22 * np.exp(-np.abs(x) / 0.16)
-    side = {"bald": 0.98, "buzz": 0.97, "short": 0.97, "parted": 0.96, "tied": 1.0, "bob": 0.93, "long": 0.91, "afro": 0.98}[style]
+    side = {
+        "bald": 0.98,
+        "buzz": 0.97,
+        "short": 0.97,
+        "parted": 0.96,
+        "tied": 1.0,
+        "bob": 0.93,
+        "long": 0.91,
+        "afro": 0.98,
+    }[style]
     # Long hair comes forward where the jaw narrows.
     half = side * p.half_width * 0.985 * (1.0 - 0.30 * smoothstep((y - 0.55) / 1.0))
     opening = np.power(np.power(ax / half, 3.2) + np.power(np.clip((0.1 - y) / (0.1 - top), 1e-6, None), 3.2), 1 / 3.2)
-    hairline = opening - 1.0 + 0.014 * strands + 0.012 * jitter
+    hairline = opening - 1.0 + (0.004 + 0.012 * (y < top + 0.15)) * strands + 0.006 * jitter
     soft = 0.16 if style in ("buzz", "bald") else 0.09
     cover = inside * smoothstep(hairline / soft + 0.5)
-    ends = {"bald": 0.05, "buzz": 0.02, "short": 0.10, "parted": 0.12, "tied": -0.10, "bob": 1.25, "long": 2.02, "afro": 0.20}[style]
+    ends = {
+        "bald": 0.05,
+        "buzz": 0.02,
+        "short": 0.10,
+        "parted": 0.12,
+        "tied": -0.10,
+        "bob": 1.25,
+        "long": 2.02,
+        "afro": 0.20,
+    }[style]
     cover = cover * (1 - smoothstep((y - ends - 0.05 * strands) / (0.10 if style in ("bob", "long") else 0.28) + 0.5))
     if style in ("bob", "long"):
         # The neck stays free.
@@ -207,7 +245,9 @@ class _Light:
         return albedo * light + (gloss * np.power(facing, 22.0))[..., None]
 
 
-def head_texture(identity: Identity, scene: Scene, size: int, *, blur_px: float = 0.0, features: bool = True) -> HeadTexture:
+def head_texture(
+    identity: Identity, scene: Scene, size: int, *, blur_px: float = 0.0, features: bool = True
+) -> HeadTexture:
     """Light a person's head.
 
     Parameters
@@ -249,7 +289,7 @@ def head_texture(identity: Identity, scene: Scene, size: int, *, blur_px: float 
         beard = _beard(p, x, y, rng)[..., None]
         albedo = albedo + beard * (0.75 * hair_colour + 0.12 * np.asarray(p.skin, dtype=np.float32) - albedo)
         brow = _brows(p, x, y, rng)[..., None]
-        dark = np.minimum(hair_colour * 0.8, 0.42 * np.asarray(p.skin, dtype=np.float32))
+        dark = np.minimum(hair_colour * 0.8, 0.30 * np.asarray(p.skin, dtype=np.float32))
         albedo = albedo + brow * (dark - albedo)
         gloss = gloss * (1 - 0.8 * np.maximum(brow, beard)[..., 0])
     hair, tone, rise = _hair(p, x, y, rng, step)
@@ -264,7 +304,11 @@ def head_texture(identity: Identity, scene: Scene, size: int, *, blur_px: float 
         for side in (-1.0, 1.0):
             rest = folds(p, x, y, side)
             age = float(np.clip((p.age - 25.0) / 45.0, 0, 1))
-            z = z + (0.10 + 0.45 * age) * p.fold_gain * rest["nasolabial"] * 0.5 + (0.15 + 0.5 * age) * rest["infraorbital"]
+            z = (
+                z
+                + (0.10 + 0.45 * age) * p.fold_gain * rest["nasolabial"] * 0.5
+                + (0.15 + 0.5 * age) * rest["infraorbital"]
+            )
         lines = age * p.fold_gain * 0.006 * np.sin((y + 0.05 * np.cos(2 * x)) * 38.0) * bump(x, y, 0, -0.68, 0.42, 0.13)
         z = z + lines * (1 - hair)
 
