@@ -7,24 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smilelab.simulator.features import draw_eye, draw_mouth, palette
-from smilelab.simulator.geometry import (
-    FEATURES,
-    GRID,
-    LEFT,
-    LID_POINTS,
-    LIP_POINTS,
-    SPAN,
-    TOP,
-    Array,
-    coordinates,
-    displacement,
-    eye_plane,
-    follow,
-    height,
-)
+from smilelab.simulator.geometry import FEATURES, LID_POINTS, LIP_POINTS, Array, follow
 from smilelab.simulator.identity import Identity, draw_identity
 from smilelab.simulator.scene import DOMAINS, Scene, backdrop, develop, draw_scene
-from smilelab.simulator.texture import head_texture
+from smilelab.simulator.warp import HeadWarp
 
 __all__ = ["DOMAINS", "FaceRenderer", "Identity", "Scene", "draw_identity", "draw_scene"]
 
@@ -32,7 +18,6 @@ __all__ = ["DOMAINS", "FaceRenderer", "Identity", "Scene", "draw_identity", "dra
 _AU06_L, _AU06_R, _AU12_L, _AU12_R, _AU25, _AU26, _AU45 = range(7)
 _FULL = 3.5
 _PIVOT = 1.0
-_FOLD_STEPS = 4
 
 
 class FaceRenderer:
@@ -81,7 +66,8 @@ class FaceRenderer:
         iod = float(iod_px) if iod_px is not None else 0.18 * min(height, 1.25 * width)
         if not 4.0 <= iod <= 0.4 * min(width, height):
             raise ValueError(
-                f"found iod_px {iod:g} for {width}x{height}; expected 4 to {0.4 * min(width, height):g}; choose a value there"
+                f"found iod_px {iod:g} for {width}x{height}; expected 4 to {0.4 * min(width, height):g}; "
+                "choose a value there"
             )
         self.identity, self.scene, self.iod_px = identity, scene, iod
         self.width, self.height = int(width), int(height)
@@ -89,41 +75,13 @@ class FaceRenderer:
         centre_x = width / 2 + np.clip(scene.offset[0] * iod, -0.08 * width, 0.08 * width)
         self._centre = np.array([centre_x, 0.43 * height + scene.offset[1] * iod])
         self._noise_rng = np.random.default_rng(np.random.SeedSequence([seed, scene.seed]))
-        self._prepare_texture()
-        self._prepare_motion()
+        blur = scene.blur * height / 480.0
+        self._soft = max(0.5, 0.8 * blur) / iod
+        self._head = HeadWarp(identity, scene, iod, blur, features=features)
+        self._points = follow(identity)
+        self._palette = palette(identity, scene)
+        self._catch = (float(np.clip(2 * scene.light[0], -1, 1)), float(np.clip(2 * scene.light[1] - 0.2, -1, 0)))
         self._prepare_backdrop()
-
-    def _prepare_texture(self) -> None:
-        # A little finer than the frame, so that the warp's interpolation does not blur.
-        density = self.iod_px * (1.25 if self.iod_px < 130 else 1.0)
-        self._size = int(round(density * SPAN))
-        blur = self.scene.blur * self.height / 480.0 * density / self.iod_px
-        self._soft = max(0.5, 0.8 * self.scene.blur * self.height / 480.0) / self.iod_px
-        self._texture = head_texture(self.identity, self.scene, self._size, blur_px=blur, features=self._features)
-        rows, columns = np.nonzero(self._texture.coverage)
-        scale = SPAN / self._size
-        # Room for the widest pose and an open jaw around the head at rest.
-        self._bounds = (
-            LEFT + columns.min() * scale - 0.2,
-            TOP + rows.min() * scale - 0.15,
-            LEFT + (columns.max() + 1) * scale + 0.2,
-            TOP + (rows.max() + 1) * scale + 0.32,
-        )
-        self._palette = palette(self.identity, self.scene)
-        light = self.scene.light
-        self._catch = (float(np.clip(2 * light[0], -1, 1)), float(np.clip(2 * light[1] - 0.2, -1, 0)))
-
-    def _prepare_motion(self) -> None:
-        self._points = follow(self.identity)
-        gx, gy = coordinates(GRID)
-        z = height(self.identity, gx, gy) - eye_plane(self.identity)
-        # Beyond the outline the depth stays that of the rim; a cliff there would fold the warp.
-        z = cv2.GaussianBlur(np.maximum(z, -0.6), (0, 0), 1.0)
-        bases = displacement(self.identity, gx.ravel(), gy.ravel(), z.ravel())
-        self._grid_bases = np.ascontiguousarray(bases.reshape(len(FEATURES), -1))
-        cell = SPAN / GRID
-        self._cell = cell
-        self._index = np.stack(np.meshgrid(np.arange(GRID), np.arange(GRID)), -1).astype(np.float32)
 
     def _prepare_backdrop(self) -> None:
         x, y = np.meshgrid(np.arange(self.width, dtype=np.float32), np.arange(self.height, dtype=np.float32))
@@ -139,7 +97,7 @@ class FaceRenderer:
         self._darker = np.clip(np.round(-noise), 0, 255).astype(np.uint8)
         self._margin = margin
 
-    def _weights(self, action_units: ArrayLike, pose: ArrayLike) -> tuple[Array, NDArray[np.float64], float]:
+    def _weights(self, action_units: ArrayLike, pose: ArrayLike) -> tuple[Array, Array, float]:
         aus = np.asarray(action_units, dtype=np.float64).ravel()
         place = np.asarray(pose, dtype=np.float64).ravel()
         if aus.shape != (7,) or place.shape != (6,):
@@ -155,13 +113,17 @@ class FaceRenderer:
         closure = float(np.clip(aus[_AU45] / 5.0, 0.0, 1.0))
         smile = 0.5 * (level[_AU12_L] + level[_AU12_R])
         weights = np.array(
-            [level[_AU12_R], level[_AU12_L], level[_AU06_R], level[_AU06_L], level[_AU25], level[_AU26]]
-            + [level[_AU25] * smile, np.sin(yaw), np.sin(pitch)],
+            [
+                *level[[_AU12_R, _AU12_L, _AU06_R, _AU06_L, _AU25, _AU26]],
+                level[_AU25] * smile,
+                np.sin(yaw),
+                np.sin(pitch),
+            ],
             dtype=np.float32,
         )
         return weights, place, closure
 
-    def _similarity(self, pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _similarity(self, pose: Array) -> Array:
         """Canvas to frame, (2, 3): roll and scale about the middle of the face, then shift."""
         roll = float(np.clip(pose[2], -0.8, 0.8))
         scale = self.iod_px * float(np.clip(pose[5], 0.25, 2.0))
@@ -242,20 +204,19 @@ class FaceRenderer:
         weights, place, closure = self._weights(action_units, pose)
         matrix = self._similarity(place)
         frame = self._background.copy()
-        left, top, right, bottom = self._window(matrix, self._bounds)
+        left, top, right, bottom = self._window(matrix, self._head.bounds)
         if right > left and bottom > top:
             roi = frame[top:bottom, left:right]
-            self._warp_head(roi, weights, matrix, left, top)
+            self._head.draw(roi, weights, matrix, left, top)
             if self._features:
                 self._draw_features(frame, weights, closure, matrix)
         dy, dx = self._noise_rng.integers(0, self._margin, 2)
         part = (slice(dy, dy + self.height), slice(dx, dx + self.width))
-        frame = cv2.add(frame, self._brighter[part])
-        return cv2.subtract(frame, self._darker[part])
+        cv2.add(frame, self._brighter[part], dst=frame)
+        cv2.subtract(frame, self._darker[part], dst=frame)
+        return frame
 
-    def _window(
-        self, matrix: NDArray[np.float64], bounds: tuple[float, float, float, float]
-    ) -> tuple[int, int, int, int]:
+    def _window(self, matrix: Array, bounds: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
         x0, y0, x1, y1 = bounds
         corners = np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]) @ matrix[:, :2].T + matrix[:, 2]
         low, high = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int) + 1
@@ -266,67 +227,7 @@ class FaceRenderer:
             int(np.clip(high[1], 0, self.height)),
         )
 
-    def _fold_weights(self, weights: Array) -> dict[tuple[str, str], float]:
-        gain = self.identity.fold_gain
-        w = dict(zip(FEATURES, weights.tolist(), strict=True))
-        out = {}
-        for side in "RL":
-            smile, cheek = w[f"AU12_{side}"], w[f"AU06_{side}"]
-            out["nasolabial", side] = gain * (0.75 * smile + 0.15 * cheek)
-            out["crow", side] = gain * 0.95 * cheek
-            out["infraorbital", side] = 0.35 * gain * cheek + 0.55 * cheek
-            out["apple", side] = 0.45 * smile + 0.75 * cheek
-            out["dimple", side] = self.identity.dimple * smile
-            out["corner", side] = 0.8 * smile
-        return out
-
-    def _warp_head(
-        self, roi: NDArray[np.uint8], weights: Array, matrix: NDArray[np.float64], left: int, top: int
-    ) -> None:
-        colour = self._texture.colour.copy()
-        strength = self._fold_weights(weights)
-        for patch in self._texture.folds:
-            amount = strength[patch.name, patch.side]
-            if amount > 0.01:
-                target = colour[patch.window]
-                target[...] = np.clip(target + np.float32(amount) * patch.delta + np.float32(0.5), 0, 255)
-
-        field = (weights @ self._grid_bases).reshape(GRID, GRID, 2)
-        # The field says where skin goes; frames need where each pixel's skin comes from.
-        index_field = field / np.float32(self._cell)
-        source = self._index - index_field
-        for _ in range(_FOLD_STEPS):
-            source = self._index - cv2.remap(
-                index_field, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-        back = source - self._index
-
-        h, w = roi.shape[:2]
-        inverse = cv2.invertAffineTransform(matrix)
-        origin = inverse @ np.array([left, top, 1.0])
-        to_grid = np.empty((2, 3))
-        to_grid[:, :2] = inverse[:, :2] / self._cell
-        to_grid[:, 2] = (origin - (LEFT, TOP)) / self._cell - 0.5
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        maps = cv2.warpAffine(back, to_grid, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        ratio = np.float32(self._size / GRID)
-        maps *= ratio
-        columns, rows = np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)
-        pixel = inverse[:, :2] * (self._size / SPAN)
-        start = (origin - (LEFT, TOP)) * (self._size / SPAN) - 0.5
-        maps[..., 0] += (np.float32(pixel[0, 0]) * columns + np.float32(start[0]))[None, :]
-        maps[..., 0] += (np.float32(pixel[0, 1]) * rows)[:, None]
-        maps[..., 1] += (np.float32(pixel[1, 0]) * columns + np.float32(start[1]))[None, :]
-        maps[..., 1] += (np.float32(pixel[1, 1]) * rows)[:, None]
-        head = cv2.remap(colour, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        cover = cv2.remap(self._texture.coverage, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        behind = cv2.bitwise_not(cover)
-        behind = cv2.merge((behind, behind, behind))
-        np.copyto(roi, cv2.add(head, cv2.multiply(np.ascontiguousarray(roi), behind, scale=1 / 255.0)))
-
-    def _draw_features(
-        self, frame: NDArray[np.uint8], weights: Array, closure: float, matrix: NDArray[np.float64]
-    ) -> None:
+    def _draw_features(self, frame: NDArray[np.uint8], weights: Array, closure: float, matrix: Array) -> None:
         curves = self._curves(weights, closure)
         inverse = cv2.invertAffineTransform(matrix)
         soft = self._soft * self.iod_px / float(np.hypot(matrix[0, 0], matrix[1, 0]))
@@ -356,7 +257,7 @@ class FaceRenderer:
 
     @staticmethod
     def _patch(
-        frame: NDArray[np.uint8], window: tuple[int, int, int, int], inverse: NDArray[np.float64]
+        frame: NDArray[np.uint8], window: tuple[int, int, int, int], inverse: Array
     ) -> tuple[Array, Array, Array]:
         left, top, right, bottom = window
         patch = frame[top:bottom, left:right].astype(np.float32)

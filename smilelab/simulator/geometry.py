@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ from scipy.interpolate import PchipInterpolator
 
 from smilelab.simulator.identity import Identity
 
-Array = NDArray[np.float32]
+# float32 throughout; cv2's and numpy's stubs do not agree on how to say so.
+Array = NDArray[Any]
 
 # The canvas in units of the distance between the eye centres; origin between the eyes, y down.
 SPAN, LEFT, TOP = 4.5, -2.25, -2.15
@@ -40,7 +42,7 @@ def smoothstep(value: Array) -> Array:
     return t * t * (3.0 - 2.0 * t)
 
 
-def outline(identity: Identity, x: Array, y: Array, *, grow: float = 0.0) -> Array:
+def outline(identity: Identity, x: Array, y: Array, *, grow: float | Array = 0.0) -> Array:
     """Superellipse radius: 1 on the head's outline, enlarged by `grow`. The exponent blends without a step."""
     exponent = 2.15 + (identity.jaw_exponent - 2.15) * smoothstep((y + 0.4) / 1.5)
     vertical = np.where(y < 0, -y / (identity.crown + grow), y / (identity.chin + grow))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,13 +11,13 @@ from numpy.typing import NDArray
 
 from smilelab.simulator.identity import Identity
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 DOMAINS = ("uva-nemo", "bbc", "mmi", "spos", "recordings")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Illumination, background and camera of a clip. Colours are linear RGB, the light direction points to the light."""
+    """Illumination, background and camera of a clip. Colours are linear RGB, `light` points towards the light."""
 
     domain: str
     seed: int
@@ -53,7 +54,7 @@ class _Domain:
     gray: bool = False
 
 
-# Looks of the databases as their papers describe them (studio, broadcast, laboratory, near infrared, at home): our choice.
+# The databases' looks (studio, broadcast, laboratory, near infrared, at home); the numbers are our choice.
 _DOMAINS = {
     "uva-nemo": _Domain(
         ((92, 118, 104), (150, 152, 156), (70, 96, 86), (186, 186, 178)), ("plain",),
@@ -72,7 +73,8 @@ _DOMAINS = {
         0.40, (0.10, 0.45), (0.75, 0.95), (0.26, 0.38), 0.0, (0.85, 1.10), (2.5, 4.5), (0.7, 1.1), (0.1, 0.35), True,
     ),
     "recordings": _Domain(
-        ((196, 186, 170), (150, 140, 126), (110, 116, 126), (90, 84, 76), (170, 150, 150)), ("room", "room", "curtain", "plain"),
+        ((196, 186, 170), (150, 140, 126), (110, 116, 126), (90, 84, 76), (170, 150, 150)),
+        ("room", "room", "curtain", "plain"),
         0.85, (-0.05, 0.75), (0.62, 1.0), (0.26, 0.46), 0.10, (0.80, 1.15), (2.0, 5.0), (0.6, 1.4), (0.0, 0.4),
     ),
 }  # fmt: skip
@@ -148,7 +150,7 @@ def fractal_noise(
     out = np.zeros(shape, dtype=np.float32)
     total = 0.0
     for octave in range(octaves):
-        rows, columns = (max(2, int(round(c * 2**octave))) for c in cells)
+        rows, columns = (max(2, round(c * 2**octave)) for c in cells)
         coarse = rng.standard_normal((rows, columns)).astype(np.float32)
         amplitude = 0.6**octave
         out += amplitude * cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)

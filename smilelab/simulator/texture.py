@@ -18,6 +18,7 @@ from smilelab.simulator.geometry import (
     outline,
     smoothstep,
 )
+from smilelab.simulator.hair import draw_hair
 from smilelab.simulator.identity import Identity
 from smilelab.simulator.scene import Scene, develop, fractal_noise
 
@@ -91,9 +92,9 @@ def _brows(identity: Identity, x: Array, y: Array, rng: np.random.Generator) -> 
     t = np.linspace(0, 1, 60)
     hairs = fractal_noise(rng, (size, size), (110, 110), 2)
     # Strands: noise drawn out along the brow.
-    length = max(3, int(round(size / SPAN * 0.07)))
+    length = max(3, round(size / SPAN * 0.07))
     hairs = cv2.blur(hairs, (length, 1))
-    hairs /= np.float32(hairs.std() + 1e-6)
+    hairs = hairs / np.float32(hairs.std() + 1e-6)
     for side in (-1.0, 1.0):
         bx, by = brow_line(p, t, side)
         u = x * side
@@ -121,102 +122,6 @@ def _beard(identity: Identity, x: Array, y: Array, rng: np.random.Generator) -> 
     grain = fractal_noise(rng, (size, size), (90, 90), 2)
     strength = (0.24 if p.beard == "stubble" else 0.58) * (0.55 + 0.45 * p.beard_strength)
     return np.clip(region * strength * (1.0 + 0.16 * grain), 0, 0.85)
-
-
-def _hair(identity: Identity, x: Array, y: Array, rng: np.random.Generator, pixel: float) -> tuple[Array, Array, Array]:
-    """Coverage, strand pattern (mean 1) and height of the hair."""
-    p = identity
-    size = x.shape[0]
-    ax = np.abs(x)
-    style, volume = p.hair_style, p.hair_volume
-    # Strands leave the crown; tied hair is drawn back from the face instead.
-    whorl = -0.4 if style == "tied" else -1.38
-    angle = np.arctan2(x, -(y - whorl))
-    radius = np.hypot(x, y - whorl)
-    jitter = fractal_noise(rng, (size, size), (60, 60), 2)
-    polar = fractal_noise(rng, (96, 1440), (3, 170), 3)
-    strands = cv2.remap(
-        polar,
-        ((angle / (2 * np.pi) + 0.5) * 1439).astype(np.float32),
-        (np.clip(radius / 2.6, 0, 1) * 95).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT,
-    )
-    thickness = {
-        "bald": 0.015,
-        "buzz": 0.02,
-        "short": 0.13,
-        "parted": 0.17,
-        "tied": 0.09,
-        "bob": 0.19,
-        "long": 0.17,
-        "afro": 0.40,
-    }
-    thick = thickness[style] * (volume if style not in ("bald", "buzz") else 1.0)
-    # Below the temples long styles fall straight instead of following the jaw.
-    crown = outline(p, x, np.minimum(y, 0.0), grow=thick)
-    taper = thick * (1.0 - 0.85 * smoothstep((y + 0.75) / 0.75)) if style in ("short", "parted", "tied") else thick
-    outer = crown if style in ("bob", "long") else outline(p, x, y, grow=taper)
-    ragged = 0.005 * strands + 0.004 * jitter
-    if style == "afro":
-        ragged = 0.03 * jitter + 0.03 * fractal_noise(rng, (size, size), (22, 22), 2)
-    inside = _edge((1.0 - outer + ragged) * 1.1, 1.6 * pixel)
-
-    front = {
-        "bald": -1.62,
-        "buzz": -0.99,
-        "short": -0.93,
-        "parted": -0.90,
-        "tied": -1.00,
-        "bob": -0.78,
-        "long": -0.95,
-        "afro": -0.97,
-    }
-    top = front[style] + p.hairline
-    if style == "parted":
-        top = top + 0.17 * np.tanh((x - 0.25) * np.sign(float(p.seed % 2) - 0.5) / 0.22)
-    if style == "long":
-        top = top - 0.22 * np.exp(-np.abs(x) / 0.16)
-    side = {
-        "bald": 0.98,
-        "buzz": 0.97,
-        "short": 0.97,
-        "parted": 0.96,
-        "tied": 1.0,
-        "bob": 0.93,
-        "long": 0.91,
-        "afro": 0.98,
-    }[style]
-    # Long hair comes forward where the jaw narrows.
-    half = side * p.half_width * 0.985 * (1.0 - 0.30 * smoothstep((y - 0.55) / 1.0))
-    opening = np.power(np.power(ax / half, 3.2) + np.power(np.clip((0.1 - y) / (0.1 - top), 1e-6, None), 3.2), 1 / 3.2)
-    hairline = opening - 1.0 + (0.004 + 0.012 * (y < top + 0.15)) * strands + 0.006 * jitter
-    soft = 0.16 if style in ("buzz", "bald") else 0.09
-    cover = inside * smoothstep(hairline / soft + 0.5)
-    ends = {
-        "bald": 0.05,
-        "buzz": 0.02,
-        "short": 0.10,
-        "parted": 0.12,
-        "tied": -0.10,
-        "bob": 1.25,
-        "long": 2.02,
-        "afro": 0.20,
-    }[style]
-    cover = cover * (1 - smoothstep((y - ends - 0.05 * strands) / (0.10 if style in ("bob", "long") else 0.28) + 0.5))
-    if style in ("bob", "long"):
-        # The neck stays free.
-        cover = cover * np.maximum(smoothstep((ax - 0.66 - 0.02 * strands) / 0.10), (y < 0.9).astype(np.float32))
-    if style == "bald":
-        rim = smoothstep((ax - 0.80 * p.half_width) / 0.1) * smoothstep((y + 0.75) / 0.3)
-        cover = cover * rim * 0.55
-    if style == "buzz":
-        cover = cover * 0.72
-    rise = p.depth * np.sqrt(np.clip(1.0 - np.square(outer), 0, None)) * 1.02 + 0.05
-    if style == "afro":
-        strands = fractal_noise(rng, (size, size), (80, 80), 2)
-    tone = np.clip(1.0 + 0.24 * strands + 0.06 * jitter, 0.25, 1.9)
-    return cover.astype(np.float32), tone.astype(np.float32), rise.astype(np.float32)
 
 
 class _Light:
@@ -292,7 +197,7 @@ def head_texture(
         dark = np.minimum(hair_colour * 0.8, 0.30 * np.asarray(p.skin, dtype=np.float32))
         albedo = albedo + brow * (dark - albedo)
         gloss = gloss * (1 - 0.8 * np.maximum(brow, beard)[..., 0])
-    hair, tone, rise = _hair(p, x, y, rng, step)
+    hair, tone, rise = draw_hair(p, x, y, rng, step)
     solid = smoothstep(hair)
     z = z * (1 - solid) + np.maximum(rise, z) * solid + 0.012 * (tone - 1) * solid
     # Where there is no skin, the hair's soft edge must not fade to skin.

@@ -10,7 +10,7 @@ import dlib
 import numpy as np
 import pytest
 
-from smilelab.simulator import face, features, geometry, identity, scene, texture
+from smilelab.simulator import face, features, geometry, hair, identity, scene, texture, warp
 from smilelab.simulator.face import DOMAINS, FaceRenderer, draw_identity, draw_scene
 
 # AU06_L AU06_R AU12_L AU12_R AU25 AU26 AU45
@@ -74,7 +74,7 @@ def test_drawing_depends_on_its_generator_alone():
 
 
 def test_nothing_takes_a_label():
-    for module in (face, features, geometry, identity, scene, texture):
+    for module in (face, features, geometry, hair, identity, scene, texture, warp):
         for _, member in inspect.getmembers(module, lambda m: inspect.isfunction(m) or inspect.isclass(m)):
             if getattr(member, "__module__", "").startswith("smilelab.simulator"):
                 names = set(inspect.signature(member).parameters)
