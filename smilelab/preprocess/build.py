@@ -37,7 +37,6 @@ from smilelab.preprocess.process import ProcessedClip, Recipe, failed, process
 
 __all__ = ["Database", "ProcessedClip", "Recipe", "build", "process"]
 
-_OUTCOME = ("status", "reason", "frames", "sampled", "decoded", "faces", "width", "height", "fps_source", "length_s")
 _REQUIRED = ("clip_id", "path", "label", "subject")
 _OPTIONAL: dict[str, Any] = {
     "sex": "",
