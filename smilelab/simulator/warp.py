@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,8 @@ from smilelab.simulator.scene import Scene
 from smilelab.simulator.texture import head_texture
 
 _STEPS = 4
-_NO_MAP = np.empty(0, dtype=np.float32)
+# Both coordinates are in the first map; the stubs do not know that the second may then be absent.
+_NO_MAP: Any = None
 
 
 class HeadWarp:
