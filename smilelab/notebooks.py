@@ -15,6 +15,7 @@ import papermill
 import yaml
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from smilelab.artifacts.study import home
 
@@ -182,6 +183,7 @@ def _execute(path: Path, target: Path, parameters: Mapping[str, Any], root: Path
             cwd=str(root),
             progress_bar=False,
             stderr_file=sys.stderr,
+            config=Config(KernelManager={"transport": "ipc"}),
         )
     except PapermillExecutionError as error:
         trace = _ANSI.sub("", "\n".join(error.traceback)).strip().splitlines()

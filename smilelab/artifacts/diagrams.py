@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -171,9 +172,10 @@ def yang2020_fig3(model: nn.Module) -> Product:
     model : torch.nn.Module
         ``models.build("realsmilenet")``.
     """
-    convlstm = model.encoder.convlstm  # type: ignore[union-attr]
-    features, hidden = int(convlstm.in_channels), int(convlstm.hidden_channels)  # type: ignore[arg-type, union-attr]
-    conv = convlstm.conv  # type: ignore[union-attr]
+    convlstm = model.get_submodule("encoder.convlstm")
+    conv = convlstm.get_submodule("conv")
+    assert isinstance(conv, nn.Conv2d)
+    features, hidden = int(convlstm.in_channels), int(convlstm.hidden_channels)  # type: ignore[arg-type]
     side = int(model.size) // 4  # type: ignore[arg-type]
     figure = Figure(figsize=(8.4, 4.4))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -184,15 +186,15 @@ def yang2020_fig3(model: nn.Module) -> Product:
     _box(axes, 0.95, 1.9, 1.5, 0.8, f"features $e_t$\n{features} × {side} × {side}", _COLORS["FPN"])
     _box(axes, 0.95, 0.6, 1.5, 0.8, f"hidden $h_{{t-1}}$\n{hidden} × {side} × {side}", state)
     _box(axes, 0.95, 4.55, 1.5, 0.8, f"cell $c_{{t-1}}$\n{hidden} × {side} × {side}", state)
-    height, width = conv.kernel_size  # type: ignore[union-attr, misc]
+    height, width = conv.kernel_size
     _box(
         axes,
         3.1,
         1.25,
         1.8,
         1.0,
-        f"concatenate, conv {height}×{width}\n{conv.in_channels}→{conv.out_channels}, "  # type: ignore[union-attr]
-        f"{sum(p.numel() for p in conv.parameters()):,} weights",  # type: ignore[union-attr]
+        f"concatenate, conv {height}×{width}\n{conv.in_channels}→{conv.out_channels}, "
+        f"{sum(p.numel() for p in conv.parameters()):,} weights",
         _COLORS["classification block"],
     )
     _arrow(axes, (1.7, 1.9), (2.2, 1.45))
@@ -234,5 +236,12 @@ def _box(axes: Axes, x: float, y: float, width: float, height: float, text: str,
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    style = {"arrowstyle": "-|>", "mutation_scale": 9, "color": "0.3", "lw": 1, "shrinkA": 0, "shrinkB": 0}
+    style: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "mutation_scale": 9,
+        "color": "0.3",
+        "lw": 1,
+        "shrinkA": 0,
+        "shrinkB": 0,
+    }
     axes.add_patch(FancyArrowPatch(start, end, **style))

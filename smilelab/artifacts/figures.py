@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from safetensors.torch import load_file
 from sklearn.metrics import silhouette_score
@@ -53,7 +54,7 @@ def yang2020_fig5(store: ClipStore, results: Sequence[RunResult | RunFailure], *
     columns = min(_COLUMNS, len(first))
     figure = Figure(figsize=(2.1 * columns, 2.25 * rows + 0.5), layout="constrained")
     axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False).ravel())
-    notes = []
+    notes: list[str] = []
     for axis, (fold, run) in zip(axes, first.items(), strict=False):
         _fold_panel(axis, store, run, seed, notes, fold)
     for axis in axes[len(first) :]:
@@ -83,7 +84,7 @@ def _fold_panel(axis, store: ClipStore, run: RunResult, seed: int, notes: list[s
         return
     model = load_model(run)
     clips = [store.frames(clip_id) for clip_id in predictions["clip_id"]]
-    features = embeddings(model, model.head.relu, clips)  # type: ignore[union-attr, arg-type]
+    features = embeddings(model, model.get_submodule("head.relu"), clips)
     points = tsne(features, seed=seed)
     labels = predictions["label"].to_numpy()
     for label, (_, color, marker) in CLASS_STYLE.items():
@@ -111,7 +112,7 @@ def crops_over_time(store: ClipStore, *, clips: int = 4, frames: int = 10) -> Fi
     table = store.usable
     by_class = [table.index[table["label"].astype(int) == label][: -(-clips // 2)] for label in (SPONTANEOUS, POSED)]
     chosen = [clip_id for pair in zip(*by_class, strict=False) for clip_id in pair][:clips] or list(table.index[:clips])
-    figure = Figure(figsize=(0.95 * frames, 1.12 * len(chosen) + 0.3), layout="constrained")
+    figure = Figure(figsize=(0.95 * frames, 1.22 * len(chosen) + 0.3), layout=ConstrainedLayoutEngine(hspace=0.16))
     grid = figure.subplots(len(chosen), frames, squeeze=False)
     for row, clip_id in zip(grid, chosen, strict=True):
         images, times = store.frames(clip_id), store.times(clip_id)
@@ -119,7 +120,8 @@ def crops_over_time(store: ClipStore, *, clips: int = 4, frames: int = 10) -> Fi
             axis.imshow(images[at], interpolation="nearest")
             axis.set_title(f"{times[at]:.1f} s", fontsize=6, pad=2)
             axis.set_axis_off()
-        row[0].text(0, 1.22, str(clip_id), transform=row[0].transAxes, fontsize=7)
+        name = row[0].text(0, 1.22, str(clip_id), transform=row[0].transAxes, fontsize=7)
+        name.set_in_layout(False)
     label = database_label(store.database, simulated=store.simulated)
     figure.suptitle(f"Crops of {label}: {store.recipe['crop']}, {store.recipe['size']} px", fontsize=9)
     return figure

@@ -18,7 +18,7 @@ from smilelab.artifacts.product import Product, database_label, digest
 from smilelab.runs import code_version
 
 SIMULATED_STAMP = "simulated data"
-_STYLE = {"svg.hashsalt": "smilelab", "svg.fonttype": "none", "font.size": 9, "figure.dpi": 150}
+_STYLE: dict[Any, Any] = {"svg.hashsalt": "smilelab", "svg.fonttype": "none", "font.size": 9, "figure.dpi": 150}
 
 
 class Gallery:
