@@ -131,6 +131,9 @@ def draw_eye(
     )
     patch += inside[..., None] * (eye.astype(np.float32) - patch)
 
+    # A shut lid darkens towards its lashes.
+    dusk = np.exp(-np.square((y - top) / 0.045)) * arc * closure * 0.55
+    _mix(patch, dusk.astype(np.float32), colours.crease)
     thickness = (0.013 + 0.011 * np.clip(t + 0.3, 0, 1.3)) * (1.15 if p.sex == "female" else 0.95)
     reach = np.clip((1.06 - np.abs(t)) * half / 0.05, 0, 1)
     lash = _cover(y, top - thickness, top + 0.4 * thickness + 0.25 * soft, max(soft, 0.008)) * reach
@@ -185,7 +188,7 @@ def draw_mouth(
         tongue = np.clip((y - (inner_bottom - 0.09)) / 0.08, 0, 1) * np.clip(1 - np.square(x / 0.3), 0, 1) * 0.7
         inside += tongue[..., None] * (colours.tongue - inside)
         dx = x - sway
-        fade = np.clip(1.0 - np.power(np.abs(dx) / 0.47, 4.0), 0.0, 1.0)
+        fade = np.clip(1.0 - np.power(np.abs(dx) / 0.46, 3.0), 0.0, 1.0)
         row = np.abs(dx) / 0.125
         seam = np.exp(-np.square((row - np.round(row)) * 0.125 / (0.006 + 0.4 * soft)))
         shade = fade * (1.0 - 0.13 * seam) * (1.0 - 0.30 * np.exp(-np.clip(y - inner_top, 0, None) / 0.022))

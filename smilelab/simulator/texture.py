@@ -198,7 +198,9 @@ def head_texture(
         albedo = albedo + brow * (dark - albedo)
         gloss = gloss * (1 - 0.8 * np.maximum(brow, beard)[..., 0])
     hair, tone, rise = draw_hair(p, x, y, rng, step)
-    solid = smoothstep(hair)
+    # Hair lies softly on the skin: a cliff in height would draw a bright rim around the face.
+    solid = _blur(smoothstep(hair), 0.045 / step)
+    solid = solid * solid
     z = z * (1 - solid) + np.maximum(rise, z) * solid + 0.012 * (tone - 1) * solid
     # Where there is no skin, the hair's soft edge must not fade to skin.
     pure = np.maximum(hair, (hair > 0) * (1.0 - cover))
