@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from smilelab.models import register
+from smilelab.models.convlstm import ConvLSTM
+from smilelab.models.convolution import BlockConvolution, BlockMean, RowConvolution
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,15 @@ class Packing:
         Packed position of the frame before; a clip's first frame points at itself.
     running : tuple of int, (T,)
         How many clips have a frame at each time step.
-    rank : Tensor (N,)
-        Position of each clip in the order by length.
+    last : Tensor (N,)
+        Packed position of each clip's last frame.
     """
 
     clip: Tensor
     time: Tensor
     previous: Tensor
     running: tuple[int, ...]
-    rank: Tensor
+    last: Tensor
 
     @classmethod
     def of(cls, lengths: Tensor, device: torch.device | str = "cpu") -> Packing:
@@ -45,33 +47,14 @@ class Packing:
         running = valid.sum(1)
         starts = running.cumsum(0) - running
         previous = torch.where(time > 0, starts[time - 1] + position, position)
-        clip, time, previous, rank = (x.to(device) for x in (order[position], time, previous, torch.argsort(order)))
-        return cls(clip, time, previous, tuple(running.tolist()), rank)
-
-    def pack(self, frames: Tensor) -> Tensor:
-        """(N, C, T, H, W) -> the valid frames (F, C, H, W)."""
-        return frames.permute(0, 2, 1, 3, 4)[self.clip, self.time]
+        last = starts[lengths - 1] + torch.argsort(order)
+        clip, time, previous, last = (x.to(device) for x in (order[position], time, previous, last))
+        return cls(clip, time, previous, tuple(running.tolist()), last)
 
     def unpack(self, packed: Tensor) -> Tensor:
         """(F, C, H, W) -> (N, C, T, H, W), zero where a clip has no frame: a layer's output over time."""
-        padded = packed.new_zeros(len(self.rank), len(self.running), *packed.shape[1:])
+        padded = packed.new_zeros(len(self.last), len(self.running), *packed.shape[1:])
         return padded.index_put((self.clip, self.time), packed).transpose(1, 2)
-
-
-class Convolution(nn.Conv2d):
-    """A convolution that works channels-last: with so few channels several times faster on a CPU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As `torch.nn.Conv2d`."""
-        return super().forward(x.contiguous(memory_format=torch.channels_last))
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """A batch norm that works channels-first: with so few channels several times faster on a CPU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As `torch.nn.BatchNorm2d`."""
-        return super().forward(x.contiguous())
 
 
 class TemporalSpatialAttention(nn.Module):
@@ -83,7 +66,7 @@ class TemporalSpatialAttention(nn.Module):
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        self.conv = Convolution(channels, channels, 3, padding=1)
+        self.conv = RowConvolution(channels, channels)
         with torch.no_grad():
             self.conv.weight.zero_()
             self.conv.weight[:, :, 1, 1] = 1.0
@@ -105,51 +88,16 @@ class FeatureProcessing(nn.Sequential):
 
     def __init__(self, channels: int = 3, dropout: float = 0.2) -> None:
         super().__init__()
-        self.norm = BatchNorm(channels)
-        self.conv1 = Convolution(channels, 4, 3, padding=1)
-        self.norm1 = BatchNorm(4)
+        self.norm = nn.BatchNorm2d(channels)
+        self.conv1 = BlockConvolution(channels, 4)
+        self.norm1 = nn.BatchNorm2d(4)
         self.relu1 = nn.ReLU()
-        self.pool1 = nn.AvgPool2d(2)
-        self.conv2 = Convolution(4, self.out_channels, 3, padding=1)
-        self.norm2 = BatchNorm(self.out_channels)
+        self.pool1 = BlockMean()
+        self.conv2 = BlockConvolution(4, self.out_channels)
+        self.norm2 = nn.BatchNorm2d(self.out_channels)
         self.relu2 = nn.ReLU()
-        self.pool2 = nn.AvgPool2d(2)
+        self.pool2 = BlockMean()
         self.dropout = nn.Dropout2d(dropout)
-
-
-class ConvLSTM(nn.Module):
-    """LSTM whose four gates come from one 3x3 convolution of the concatenated input and hidden state (section 3.2).
-
-    The convolution is linear in the concatenation, so its input half is done for all frames at once and only the hidden
-    half is left to the loop over time. `conv` holds both halves: output channels are the input, forget, output and cell
-    gate in this order; input channels are the features, then the hidden state. Hidden and cell state start at zero.
-    """
-
-    def __init__(self, in_channels: int = 6, hidden_channels: int = 8) -> None:
-        super().__init__()
-        self.in_channels, self.hidden_channels = in_channels, hidden_channels
-        self.conv = nn.Conv2d(in_channels + hidden_channels, 4 * hidden_channels, 3, padding=1)
-
-    def forward(self, features: Tensor, packing: Packing) -> Tensor:
-        """Packed features (F, in_channels, h, w) -> each clip's last hidden state (N, hidden_channels, h, w)."""
-        from_input, from_hidden = self.conv.weight.split([self.in_channels, self.hidden_channels], dim=1)
-        features = features.contiguous(memory_format=torch.channels_last)
-        drive = nn.functional.conv2d(features, from_input, self.conv.bias, padding=1)
-        hidden = cell = None
-        finished: list[Tensor] = []
-        for gates in drive.split(packing.running):
-            if hidden is not None and cell is not None:
-                if len(gates) < len(hidden):
-                    finished.append(hidden[len(gates) :])
-                    hidden, cell = hidden[: len(gates)], cell[: len(gates)]
-                gates = gates + nn.functional.conv2d(hidden, from_hidden, padding=1)
-            squashed, candidate = gates.split([3 * self.hidden_channels, self.hidden_channels], dim=1)
-            write, keep, show = squashed.sigmoid().chunk(3, dim=1)
-            written = write * candidate.tanh()
-            cell = written if cell is None else torch.addcmul(written, keep, cell)
-            hidden = show * cell.tanh()
-        assert hidden is not None
-        return torch.cat([hidden, *reversed(finished)]).index_select(0, packing.rank)
 
 
 class NonLocal(nn.Module):
@@ -205,7 +153,15 @@ class Encoder(nn.Module):
     ----------
     tsa : bool
         False leaves the temporal spatial attention out; frames enter the FPN as they are.
+
+    Attributes
+    ----------
+    block : int
+        Frames that go through TSA and FPN together when scoring on a CPU. Elsewhere, and whenever gradients are
+        recorded or batch statistics taken, it is all frames of the batch; set it high for hooks that are to see all.
     """
+
+    block = 32
 
     def __init__(self, *, tsa: bool = True) -> None:
         super().__init__()
@@ -216,10 +172,23 @@ class Encoder(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Frames (N, 3, T, S, S), lengths (N,) -> (N, 8, S/4, S/4)."""
         packing = Packing.of(lengths, frames.device)
-        packed = packing.pack(frames)
+        states = self.convlstm(self.features(frames, packing), packing.previous, packing.running)
+        return states.index_select(0, packing.last)
+
+    def features(self, frames: Tensor, packing: Packing) -> Tensor:
+        """Output of the FPN for every valid frame, packed: (F, 6, S/4, S/4); `Packing.unpack` puts it back in place."""
+        frames = frames.transpose(1, 2)
+        if self.training or torch.is_grad_enabled() or frames.device.type != "cpu":
+            return self._features(frames, packing.clip, packing.time)
+        # Frames do not influence each other here: in blocks of some, layers find their input in the processor's cache.
+        blocks = zip(packing.clip.split(self.block), packing.time.split(self.block), strict=True)
+        return torch.cat([self._features(frames, clip, time) for clip, time in blocks])
+
+    def _features(self, frames: Tensor, clip: Tensor, time: Tensor) -> Tensor:
+        packed = frames[clip, time]
         if self.tsa is not None:
-            packed = self.tsa(packed, packed.index_select(0, packing.previous))
-        return self.convlstm(self.fpn(packed), packing)
+            packed = self.tsa(packed, frames[clip, (time - 1).clamp(min=0)])
+        return self.fpn(packed.contiguous())
 
 
 @register("realsmilenet")
