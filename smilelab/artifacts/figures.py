@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from safetensors.torch import load_file
 from sklearn.metrics import silhouette_score
@@ -112,16 +111,20 @@ def crops_over_time(store: ClipStore, *, clips: int = 4, frames: int = 10) -> Fi
     table = store.usable
     by_class = [table.index[table["label"].astype(int) == label][: -(-clips // 2)] for label in (SPONTANEOUS, POSED)]
     chosen = [clip_id for pair in zip(*by_class, strict=False) for clip_id in pair][:clips] or list(table.index[:clips])
-    figure = Figure(figsize=(0.95 * frames, 1.22 * len(chosen) + 0.3), layout=ConstrainedLayoutEngine(hspace=0.16))
-    grid = figure.subplots(len(chosen), frames, squeeze=False)
+    row_inches, head_inches = 1.3, 0.35
+    height = row_inches * len(chosen) + head_inches
+    figure = Figure(figsize=(frames, height))
+    margins = {"left": 0.005, "right": 0.995, "bottom": 0.0, "top": 1 - (head_inches + 0.3) / height}
+    grid = figure.subplots(len(chosen), frames, squeeze=False, gridspec_kw={**margins, "wspace": 0.06, "hspace": 0.36})
     for row, clip_id in zip(grid, chosen, strict=True):
         images, times = store.frames(clip_id), store.times(clip_id)
         for axis, at in zip(row, np.linspace(0, len(images) - 1, frames).round().astype(int), strict=True):
             axis.imshow(images[at], interpolation="nearest")
             axis.set_title(f"{times[at]:.1f} s", fontsize=6, pad=2)
             axis.set_axis_off()
-        name = row[0].text(0, 1.22, str(clip_id), transform=row[0].transAxes, fontsize=7)
-        name.set_in_layout(False)
+        row[0].text(0, 1.2, str(clip_id), transform=row[0].transAxes, fontsize=7)
     label = database_label(store.database, simulated=store.simulated)
-    figure.suptitle(f"Crops of {label}: {store.recipe['crop']}, {store.recipe['size']} px", fontsize=9)
+    figure.suptitle(
+        f"Crops of {label}: {store.recipe['crop']}, {store.recipe['size']} px", fontsize=9, y=1 - 0.1 / height, va="top"
+    )
     return figure
