@@ -80,6 +80,9 @@ def load_profile(name: str, root: Path | None = None) -> dict[str, Any]:
     NotebookError
         An unknown profile, a parameter that no notebook has, or a value of another type than the notebook declares.
     """
+    declared: dict[str, str] = {}
+    for notebook in available(root):
+        declared.update(declared_parameters(notebook))
     known = profiles(root)
     if name not in known:
         raise NotebookError(f"profile: found {name!r}, expected one of {', '.join(known) or 'none here'}.")
@@ -89,9 +92,6 @@ def load_profile(name: str, root: Path | None = None) -> dict[str, Any]:
         raise NotebookError(f"{known[name]}: not readable as YAML: {error}") from None
     if not isinstance(content, dict):
         raise NotebookError(f"{known[name]}: expected parameters, one 'name: value' a line.")
-    declared: dict[str, str] = {}
-    for notebook in available(root):
-        declared.update(declared_parameters(notebook))
     for key, value in content.items():
         if key not in declared:
             raise NotebookError(
