@@ -166,7 +166,12 @@ def draw_mouth(
 
     # Shadow under the lower lip, so that it stands out from the chin.
     below = np.clip((y - outer_bottom) / 0.05, 0, None)
-    drop = 0.24 * np.exp(-np.square(below - 0.35) / 0.5) * (y > outer_bottom) * np.clip(1 - np.square(t / 0.8), 0, 1)
+    drop = (
+        0.26
+        * np.exp(-np.square(below - 0.45) / 0.5)
+        * np.clip(below * 2.0, 0, 1)
+        * np.clip(1 - np.square(t / 0.8), 0, 1)
+    )
     patch *= (1.0 - drop)[..., None]
 
     v = np.clip((y - outer_top) / np.maximum(inner_top - outer_top, 0.01), 0, 1)
