@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ MANIFEST_COLUMNS = (
     *("width", "height", "fps", "fps_source", "length_s", "start_s", "end_s", "sha256", "source"),
 )
 
+_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -139,7 +141,7 @@ class ClipStore:
         path = self._file(clip_id, ".npy")
         try:
             frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except _UNREADABLE as error:
             raise self._damaged(path, error) from None
         count = int(self.manifest["frames"][clip_id])
         if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != count:
@@ -174,7 +176,7 @@ class ClipStore:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError) as error:
+        except _UNREADABLE as error:
             raise self._damaged(path, error) from None
 
     def folds(self) -> list[list[str]]:

@@ -22,7 +22,7 @@ from smilelab.preprocess.tracks import REACH_S, Box, Boxes, FaceTrack, Sighting
 _ALGORITHM = 1
 _MINIMUM_FRAMES = 2
 _STEP_S = 0.5
-_REGION = 1.2
+_REGION = 0.8
 _NOTHING = np.empty((0, 0, 3), np.uint8)
 
 

@@ -1,0 +1,328 @@
+"""Stores from videos of every kind: outcomes, restarts, concurrency, and the same bytes whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sample_videos import FPS, Rendered, StandIn, blank, real_clip, render
+
+from smilelab.clips import ClipStore, ClipStoreError
+from smilelab.preprocess import build as building
+from smilelab.preprocess import process as processing
+from smilelab.preprocess import video
+from smilelab.preprocess.build import Recipe, build, process
+from smilelab.preprocess.crops import crop, iou
+from smilelab.preprocess.faces import FaceTracker
+
+RECIPE = Recipe(size=24)
+
+
+def row(clip_id: str, path: Path, label: int = 0, **others: object) -> dict[str, object]:
+    return {"clip_id": clip_id, "path": str(path), "label": label, "subject": f"s-{clip_id}", "sex": "", **others}
+
+
+@pytest.fixture
+def database(videos: dict[str, Path]) -> StandIn:
+    return StandIn([row(name, path, k % 2, age=20.0 + k) for k, (name, path) in enumerate(videos.items())])
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_outcomes(videos: dict[str, Path], person: Rendered) -> None:
+    whole = process(videos["face"], RECIPE)
+    assert (whole.status, whole.reason) == ("ok", "")
+    assert whole.frames.shape == (10, 24, 24, 3)
+    assert whole.frames.dtype == np.uint8
+    assert whole.times == pytest.approx(np.arange(10) / 5)
+    assert (whole.sampled, whole.decoded, whole.faces) == (10, 50, 1)
+    assert (whole.width, whole.height) == (320, 240)
+    assert whole.fps == pytest.approx(FPS)
+    assert whole.length_s == pytest.approx(49 / FPS)
+    truth = person.landmarks[::5, 17:]
+    assert ((truth >= whole.boxes[:, None, :2]) & (truth <= whole.boxes[:, None, 2:])).all()
+
+    gone = process(videos["gone"], RECIPE)
+    assert gone.status == "partial"
+    assert gone.reason == "face in 0.0-0.8 s of 2.2 s"
+    assert gone.times == pytest.approx(np.arange(5) / 5)
+    assert process(videos["gone"], replace(RECIPE, fps=None)).times[-1] == pytest.approx(24 / FPS)
+
+    for name, reason in {
+        "blank": "no face in 4 frames of 0.8 s",
+        "short": "too short: 1 frame",
+        "html": "web page",
+        "empty": "empty",
+        "cut": "truncated",
+    }.items():
+        failed = process(videos[name], RECIPE)
+        assert failed.status == "failed", name
+        assert reason in failed.reason
+        assert "\n" not in failed.reason
+
+
+def test_a_part_of_a_video(videos: dict[str, Path]) -> None:
+    part = process(videos["gone"], RECIPE, start_s=0.4, end_s=1.6)
+    assert part.times == pytest.approx([0.4, 0.6, 0.8])
+    assert part.reason == "face in 0.4-0.8 s of 0.4-1.6 s"
+    late = process(videos["gone"], RECIPE, start_s=5)
+    assert late.status == "failed"
+    assert "2.2 s long" in late.reason
+
+
+def test_a_damaged_end_is_kept_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    video.write(path, render(3, seconds=2.0).images, FPS, crf=5)
+    import av
+
+    with av.open(str(path)) as container:
+        entry = container.streams.video[0].index_entries[35]
+    data = bytearray(path.read_bytes())
+    data[entry.pos + 5 : entry.pos + entry.size] = np.random.default_rng(0).bytes(entry.size - 5)
+    path.write_bytes(data)
+    clip = process(path, RECIPE)
+    assert clip.status == "partial"
+    assert "damaged" in clip.reason
+    assert 5 <= len(clip.frames) <= 8
+
+
+@pytest.mark.parametrize("kind", ["box", "outline"])
+def test_streaming_gives_what_the_whole_clip_would(tmp_path: Path, kind: str) -> None:
+    person = render(3, seconds=5.0)
+    images = [*person.images[:40], *blank(5), *person.images[45:70], *blank(30), *person.images[100:]]
+    path = tmp_path / "a.mp4"
+    video.write(path, images, FPS)
+    clip = process(path, Recipe(crop=kind, size=32, fps=None))
+    frames = list(video.read(path))
+    track = FaceTracker().track(frames)
+    usable = np.flatnonzero(track.usable)
+    assert len(clip.frames) == len(usable) < len(images)
+    assert track.bridged.sum() == 5
+    for name in ("times", "boxes", "landmarks", "detected", "bridged", "faces"):
+        assert np.allclose(getattr(clip.track, name), getattr(track, name)[usable], atol=1e-3), name
+    for place, index in enumerate(usable):
+        expected = crop(
+            frames[index].image,
+            track.boxes[index],
+            32,
+            kind=kind,
+            roll=float(track.rolls[index]),
+            landmarks=track.outlines[index],
+        )
+        assert np.abs(clip.frames[place].astype(int) - expected).max() <= 2, index
+
+
+def test_several_faces_are_counted(tmp_path: Path, person: Rendered) -> None:
+    other = render(4, seconds=1.0, iod_px=62)
+    video.write(tmp_path / "a.mp4", [np.hstack(pair) for pair in zip(person.images, other.images, strict=False)], FPS)
+    clip = process(tmp_path / "a.mp4", RECIPE)
+    assert (clip.status, clip.faces) == ("ok", 2)
+    assert "2 faces" in clip.reason
+
+
+def test_recipes() -> None:
+    assert Recipe().hash == Recipe(crop="box", size=48, fps=5, boxes="smooth").hash
+    others = [Recipe(size=64), Recipe(fps=7), Recipe(fps=None), Recipe(crop="chip"), Recipe(boxes="per-frame")]
+    assert len({recipe.hash for recipe in [Recipe(), *others]}) == 6
+    for wrong in ({"crop": "square"}, {"size": 0}, {"size": 4.5}, {"fps": 0}, {"fps": -1}, {"boxes": "wobbly"}):
+        with pytest.raises(ValueError, match="expected"):
+            Recipe(**wrong)
+
+
+def test_a_store_from_videos_of_every_kind(
+    tmp_path: Path, database: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = build(database, RECIPE, tmp_path, jobs=1)
+    assert store.path == tmp_path / f"stand-in-{RECIPE.hash}-0123abcd"
+    assert list(store.manifest.index) == [r["clip_id"] for r in database.rows]
+    assert store.manifest["status"].to_dict() == {
+        **dict.fromkeys(("face", "other"), "ok"),
+        "gone": "partial",
+        **dict.fromkeys(("blank", "short", "html", "empty", "cut"), "failed"),
+    }
+    assert (store.manifest["frames"] > 0).sum() == len(store.usable) == 3
+    assert store.recipe["size"] == 24
+    assert (store.database, store.simulated, store.provenance) == ("stand-in", True, {"seed": 7})
+    assert store.folds() == [["face", "gone"], ["other"]]
+    direct = process(database.rows[0]["path"], RECIPE)
+    assert np.array_equal(store.frames("face"), direct.frames)
+    assert np.array_equal(store.times("face"), direct.times)
+    assert np.array_equal(store.track("face")["boxes"], direct.boxes)
+    assert store.manifest.loc["face", "fps_source"] == pytest.approx(FPS)
+    printed = capsys.readouterr()
+    assert "8 clips: 2 ok, 1 partial, 5 failed" in printed.out
+    assert "no face in 4 frames of 0.8 s" in printed.out
+    assert "clip/s" in printed.err or "s/clip" in printed.err
+
+
+def test_building_again_changes_nothing(
+    tmp_path: Path, database: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = build(database, RECIPE, tmp_path, jobs=1, progress=False)
+    before = {path: path.stat().st_mtime_ns for path in store.path.rglob("*")}
+    monkeypatch.setattr(building, "process", lambda *a, **k: pytest.fail("processed again"))
+    again = build(database, RECIPE, tmp_path, jobs=1, progress=False)
+    assert again.hash == store.hash
+    assert {path: path.stat().st_mtime_ns for path in store.path.rglob("*") if path.name != ".lock"}.items() <= (
+        before.items()
+    )
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_number_of_processes_does_not_change_the_bytes(tmp_path: Path, database: StandIn) -> None:
+    one = build(database, RECIPE, tmp_path / "one", jobs=1, progress=False)
+    two = build(database, RECIPE, tmp_path / "two", jobs=2, progress=False)
+    assert tree(one.path) == tree(two.path)
+    with zipfile.ZipFile(one.path / "clips" / "face.npz") as archive:
+        assert {item.date_time for item in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_changed_video_is_processed_again(tmp_path: Path, person: Rendered) -> None:
+    paths = [tmp_path / f"{name}.mp4" for name in "ab"]
+    for path in paths:
+        video.write(path, person.images[:20], FPS)
+    database = StandIn([row(path.stem, path) for path in paths])
+    first = build(database, RECIPE, tmp_path, jobs=1, progress=False)
+    kept = (first.path / "clips" / "b.json").stat().st_mtime_ns
+    video.write(paths[0], blank(20), FPS)
+    second = build(database, RECIPE, tmp_path, jobs=1, progress=False)
+    assert second.manifest["status"].to_dict() == {"a": "failed", "b": "ok"}
+    assert second.hash != first.hash
+    assert (second.path / "clips" / "b.json").stat().st_mtime_ns == kept
+    assert not (second.path / "clips" / "a.npy").exists()
+    video.write(paths[0], person.images[:20], FPS)
+    assert build(database, RECIPE, tmp_path, jobs=1, progress=False).hash == first.hash
+
+
+def test_a_limited_store_is_another_store(tmp_path: Path, database: StandIn) -> None:
+    few = build(database, RECIPE, tmp_path, jobs=1, progress=False, limit=2)
+    assert list(few.manifest.index) == ["face", "other"]
+    assert few.folds() == [["face"], ["other"]]
+    assert few.path.name.endswith("-first2")
+
+
+def test_an_unexpected_failure_of_one_clip_does_not_stop_the_others(
+    tmp_path: Path, database: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: str, *rest: object, **options: object) -> object:
+        if "face" in path:
+            raise ZeroDivisionError("division\nby zero")
+        return process(path, *rest, **options)
+
+    monkeypatch.setattr(building, "process", broken)
+    store = build(database, RECIPE, tmp_path, jobs=1, progress=False)
+    assert store.manifest.loc["face", "reason"] == "unexpected ZeroDivisionError: division by zero"
+    assert store.manifest.loc["other", "status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.append(dict(rows[0])), "more than once.*'face'"),
+        (lambda rows: rows[1].update(label=2), "labels other than.*'other'"),
+        (lambda rows: rows[1].update(path=None), "without a clip id or a path.*'other'"),
+        (lambda rows: rows[1].update(clip_id=""), "without a clip id or a path"),
+        (lambda rows: rows[1].update(subject=None), "without a subject.*'other'"),
+        (lambda rows: [r.pop("label") for r in rows], "no column label"),
+        (lambda rows: rows[0].update(age="old"), "not a number"),
+        (lambda rows: rows[0].update(start_s=2.0, end_s=1.0), "end before they start.*'face'"),
+    ],
+)
+def test_an_index_that_cannot_be_used(tmp_path: Path, database: StandIn, change: object, message: str) -> None:
+    change(database.rows)
+    with pytest.raises(ValueError, match=message) as caught:
+        build(database, RECIPE, tmp_path, progress=False)
+    assert "index of stand-in" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+SCRIPT = """
+import json, sys
+sys.path.insert(0, {tests!r})
+from sample_videos import StandIn
+from smilelab.preprocess.build import Recipe, build
+build(StandIn(json.loads({rows!r})), Recipe(size=24), {root!r}, jobs={jobs}, progress=False)
+"""
+
+
+def start(rows: list[dict[str, object]], root: Path, jobs: int) -> subprocess.Popen[bytes]:
+    tests = str(Path(__file__).parents[1])
+    code = SCRIPT.format(tests=tests, rows=json.dumps(rows), root=str(root), jobs=jobs)
+    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+
+
+def many(videos: dict[str, Path], count: int) -> list[dict[str, object]]:
+    names = ("face", "gone", "blank", "html", "other")
+    return [row(f"{k:02d}", videos[names[k % len(names)]], k % 2) for k in range(count)]
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_killed_build_is_completed_to_the_same_bytes(tmp_path: Path, videos: dict[str, Path], jobs: int) -> None:
+    rows = many(videos, 20)
+    whole = build(StandIn(rows), RECIPE, tmp_path / "whole", jobs=1, progress=False)
+    root = tmp_path / "killed"
+    for finished in (1, 8):
+        killed = start(rows, root, jobs)
+        while len(list(root.rglob("*.json"))) < finished and killed.poll() is None:
+            time.sleep(0.002)
+        os.killpg(killed.pid, signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
+    folder = root / whole.path.name
+    assert 8 <= len(list(folder.rglob("*.json"))) < 20
+    with pytest.raises(ClipStoreError, match="unfinished"):
+        ClipStore(folder)
+    (folder / "clips" / ".07.npy.1.part").write_bytes(b"as a kill in the middle of writing leaves it")
+    build(StandIn(rows), RECIPE, root, jobs=1, progress=False)
+    assert tree(folder) == tree(whole.path)
+
+
+def test_two_builds_of_one_store_at_once(tmp_path: Path, videos: dict[str, Path]) -> None:
+    rows = many(videos, 6)
+    whole = build(StandIn(rows), RECIPE, tmp_path / "whole", jobs=1, progress=False)
+    both = [start(rows, tmp_path / "both", 1) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert tree(tmp_path / "both" / whole.path.name) == tree(whole.path)
+
+
+def test_only_the_surroundings_of_the_face_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = render(3, seconds=3.5, width=960, height=540, iod_px=38)
+    video.write(tmp_path / "a.mp4", person.images, FPS)
+    most = 0
+    hold, waiting = processing._hold, []
+
+    def watched(*arguments: object) -> object:
+        nonlocal most
+        held = hold(*arguments)
+        waiting.append(held)
+        while waiting and waiting[0].sighting.time < held.sighting.time - 1.7:
+            waiting.pop(0)
+        most = max(most, sum(item.sighting.image.nbytes for item in waiting))
+        return held
+
+    monkeypatch.setattr(processing, "_hold", watched)
+    clip = process(tmp_path / "a.mp4", replace(RECIPE, fps=None))
+    assert len(clip.frames) == len(person.images)
+    assert most < 0.25 * sum(image.nbytes for image in person.images)
+
+
+def test_real_clips(tmp_path: Path) -> None:
+    single = process(real_clip("single_face.mp4"), Recipe())
+    assert (single.status, len(single.frames)) == ("ok", 12)
+    assert iou(single.boxes[1:], single.boxes[:-1]).min() > 0.9
+    gone = process(real_clip("face_noface.mov"), Recipe(fps=None))
+    assert gone.status == "partial"
+    assert gone.reason == "face in 0.0-2.4 s of 6.4 s"
+    none = process(real_clip("no_face.mp4"), Recipe())
+    assert none.status == "failed"
+    assert none.reason.startswith("no face")
