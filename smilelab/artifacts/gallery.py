@@ -111,8 +111,10 @@ class Gallery:
             elif reason := self._stale(artifact.id, entry):
                 state, detail = "stale", f"{reason}; run: {entry['command']}"
             else:
-                data = ", ".join(_labels(entry)) or "no data needed"
-                state, detail = "made", f"{entry['made']} from {data}"
+                data = ", ".join(_labels(entry)) or "the model alone"
+                elsewhere = not all((self.home / path).exists() for path in entry["inputs"])
+                state = "made"
+                detail = f"{entry['made']} from {data}" + (", whose files are not on this machine" if elsewhere else "")
             rows.append((artifact.id, artifact.notebook, state, detail))
         return pd.DataFrame(rows, columns=["artifact", "notebook", "state", "detail"])
 
@@ -122,8 +124,8 @@ class Gallery:
         if entry["maker"] != maker_digest(artifact_id):
             return "the code that makes it changed"
         for path, value in entry["inputs"].items():
-            if digest(self.home / path) != value:
-                return f"{path} changed or is gone"
+            if (self.home / path).exists() and digest(self.home / path) != value:
+                return f"{path} changed"
         return ""
 
     def _relative(self, path: str) -> str:

@@ -1,0 +1,52 @@
+"""The results table of the README, generated from the published artifacts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from smilelab.artifacts.gallery import markdown
+from smilelab.artifacts.tables import reported
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+def results_table(figures: Path, profile: str = "laptop") -> str:
+    """Results of a profile as markdown: ours beside the paper's, with data, command and date.
+
+    Parameters
+    ----------
+    figures : Path
+        The figures folder.
+    profile : str
+        A profile whose Table 2 was made.
+    """
+    entry = json.loads((figures / profile / "manifest.json").read_text(encoding="utf-8"))["yang2020-table2"]
+    details = pd.read_csv(figures / profile / "yang2020-table2-2.csv", dtype=str, keep_default_na=False)
+    printed = reported("yang2020-table2").query("row == 'RealSmileNet' and database == 'uva-nemo'")["value"].iloc[0]
+    rows = [
+        {
+            "RealSmileNet on UvA-NEMO": row["protocol"],
+            "data": row["database"],
+            "accuracy % [95 %]": row["accuracy"],
+            "majority %": row["majority"],
+            "AUC % [95 %]": row["AUC"],
+            "clips / subjects / folds": f"{row['clips']} / {row['subjects']} / {row['folds']}",
+        }
+        for row in details.to_dict("records")
+    ]
+    paper = {"RealSmileNet on UvA-NEMO": "as printed in the paper", "data": "UvA-NEMO", "accuracy % [95 %]": printed}
+    rows.append({**paper, "majority %": "51.9", "clips / subjects / folds": "1240 / 400 / 10"})
+    note = (
+        f"`make paper PROFILE={profile}`, commit {entry['commit']}, {entry['made']}; all files: `figures/{profile}/`."
+    )
+    return f"{markdown(pd.DataFrame(rows))}\n\n{note}"
+
+
+def with_results(readme: str, table: str) -> str:
+    """Return the README's text with the table between its two markers."""
+    head, _, rest = readme.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
