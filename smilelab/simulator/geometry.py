@@ -263,10 +263,10 @@ def _move_lips(bases: Array, slices: dict[str, slice]) -> None:
         own = bases[:, slices[curve]]
         arc = flat if sign < 0 else round_
         own[part], own[both], own[jaw] = 0.0, 0.0, 0.0
-        own[part, :, 1] = (-0.040 if sign < 0 else 0.030) * arc
-        own[both, :, 1] = (-0.020 if sign < 0 else 0.025) * arc
+        own[part, :, 1] = (-0.034 if sign < 0 else 0.036) * arc
+        own[both, :, 1] = (-0.012 if sign < 0 else 0.033) * arc
         own[jaw, :, 1] = 0.025 + (0.0 if sign < 0 else 0.125) * arc
         own[jaw, :, 0] = -0.022 * t
         for feature in ("AU12_R", "AU12_L"):
-            lift = {"upper_outer": -0.010, "upper_inner": -0.014, "lower_inner": 0.006, "lower_outer": 0.0}[curve]
+            lift = {"upper_outer": -0.001, "upper_inner": -0.005, "lower_inner": 0.007, "lower_outer": 0.003}[curve]
             own[FEATURES.index(feature), :, 1] += lift * (1.0 - np.square(t))

@@ -252,3 +252,22 @@ def test_landmarks_follow_the_pose_as_a_similarity():
     found, _ = cv2.estimateAffinePartial2D(before, after)
     assert np.hypot(found[0, 0], found[1, 0]) == pytest.approx(1.1, rel=1e-3)
     assert np.arctan2(found[1, 0], found[0, 0]) == pytest.approx(0.1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "ramp",
+    [
+        lambda t: ((0, 0, 3 * t, 3 * t, 0, 0, 0), REST),
+        lambda t: ((0, 0, 2, 2, 3 * t, 0, 0), REST),
+        lambda t: ((3 * t, 3 * t, 0, 0, 0, 0, 0), REST),
+        lambda t: ((0, 0, 0, 0, 0, 0, 5 * t), REST),
+        lambda t: ((0,) * 7, (0.1 * t, 0, 0, 0, 0, 1)),
+    ],
+    ids=["AU12", "AU25", "AU06", "AU45", "yaw"],
+)
+def test_slow_motion_has_no_jumps(ramp):
+    renderer = person(0, 320, 240, quiet=True)
+    film = np.stack([renderer.render(*ramp(t)).astype(np.int16) for t in np.linspace(0, 1, 60)])
+    # An edge that pops from one pixel to the next would show as a second difference of the size of its contrast.
+    assert np.abs(np.diff(film, 2, axis=0)).max() <= 16
+    assert np.abs(film[-1] - film[0]).max() > 20
