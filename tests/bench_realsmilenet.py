@@ -1,13 +1,14 @@
-"""How fast RealSmileNet trains and scores here, against a textbook implementation written for this comparison.
+"""How fast RealSmileNet trains and scores here, against textbook implementations written for this comparison.
 
     python tests/bench_realsmilenet.py [--rounds 5] [--clips 64]
 
 The textbook version reads each frame's JPEG file (a face crop) in every epoch, decodes and resizes it, pads the batch,
-and runs each time step of the padded batch through the network, concatenating input and hidden state for one
-convolution, as the paper writes it. It gives the same logits from the same weights, which is checked first. Each
-measurement runs in a process of its own, of one thread, the two versions in turn; the textbook version has the allocator
-as the system sets it, ours as `import smilelab.training` does. Printed are medians over the rounds of processor time, in
-milliseconds a clip, and their ratio; "steps" are the training steps alone, the textbook's with frames already in memory.
+runs TSA and FPN over the padded frames and then goes through time, concatenating input and hidden state for one
+convolution a step, as the paper writes it; "stepwise" runs TSA and FPN step by step too. Both give the same logits from
+the same weights as ours, which is checked first. Each measurement runs in a process of its own, of one thread, the
+versions in turn; the textbook's have the allocator as the system sets it, ours as `import smilelab.training` does.
+Printed are medians over the rounds: processor time in milliseconds a clip, and ratios. "steps" are the training steps
+alone, the textbook's with its frames already decoded in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -27,14 +27,15 @@ import numpy as np
 import torch
 from torch import nn
 
-# Faces in 1080p recordings of one person are 300 to 500 pixels wide; the crops on disk are taken to be smaller than that.
+# Faces in 1080p recordings of one person are 300 to 500 pixels wide; the crops on disk are taken to be smaller.
 BATCH, SIZE, JPEG_SIZE = 16, 48, 256
 LENGTHS = {
     "T = 20": lambda rng, n: [20] * n,
     "T = 40": lambda rng, n: [40] * n,
     "T = 9..71": lambda rng, n: spread(rng, n),
 }
-PARTS = {"train": ("an epoch", 0.4), "steps": ("  of it, steps", None), "infer": ("scoring", 0.5)}
+PARTS = {"train": ("an epoch", 0.4), "steps": ("  of it, steps", None), "score": ("scoring", 0.5)}
+PASSES = 3
 
 
 def spread(rng: np.random.Generator, n: int) -> list[int]:
@@ -70,10 +71,15 @@ class TextbookNonLocal(nn.Module):
 
 
 class Textbook(nn.Module):
-    """The same network, step by step over a padded batch (N, T, 3, 48, 48)."""
+    """The same network over a padded batch (N, T, 3, 48, 48).
 
-    def __init__(self) -> None:
+    `at_once`: TSA and FPN take all padded frames at once, as is usual, and the ConvLSTM goes step by step; otherwise
+    all of it goes step by step, which a processor's cache likes better but takes batch statistics of single steps.
+    """
+
+    def __init__(self, *, at_once: bool) -> None:
         super().__init__()
+        self.at_once = at_once
         self.tsa = nn.Conv2d(3, 3, 3, padding=1)
         self.fpn = nn.Sequential(
             nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2),
@@ -88,11 +94,19 @@ class Textbook(nn.Module):
     def forward(self, frames, lengths):
         n, steps = frames.shape[:2]
         h = c = frames.new_zeros(n, 8, 12, 12)
+        if self.at_once:
+            previous = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
+            flat = frames.reshape(n * steps, 3, SIZE, SIZE)
+            difference = flat - previous.reshape(n * steps, 3, SIZE, SIZE)
+            features = self.fpn(self.tsa(difference) * flat + flat).view(n, steps, 6, 12, 12)
         hidden = []
         for t in range(steps):
-            x = frames[:, t]
-            previous = frames[:, t - 1] if t else x
-            h, c = self.cell(self.fpn(self.tsa(x - previous) * x + x), h, c)
+            if self.at_once:
+                feature = features[:, t]
+            else:
+                x = frames[:, t]
+                feature = self.fpn(self.tsa(x - frames[:, max(t - 1, 0)]) * x + x)
+            h, c = self.cell(feature, h, c)
             hidden.append(h)
         last = torch.stack(hidden, dim=1)[torch.arange(n), lengths - 1]
         return self.head(last).squeeze(1)
@@ -136,16 +150,15 @@ def write_clips(root: Path, lengths: list[int], rng: np.random.Generator) -> Non
         np.save(root / f"store{number:03d}.npy", np.stack(small))
 
 
-def train_textbook(root: Path, epochs: int, *, in_memory: bool = False) -> list[float]:
+def train_textbook(root: Path, *, at_once: bool, in_memory: bool) -> list[float]:
     torch.manual_seed(0)
-    model = Textbook().train()
-    clips = JpegClips(root)
-    loader = torch.utils.data.DataLoader(clips, batch_size=BATCH, shuffle=True, collate_fn=pad)
+    model = Textbook(at_once=at_once).train()
+    loader = torch.utils.data.DataLoader(JpegClips(root), batch_size=BATCH, shuffle=True, collate_fn=pad)
     if in_memory:
         loader = list(loader)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=0.005)
     seconds = []
-    for _ in range(epochs):
+    for _ in range(PASSES):
         start = time.process_time()
         for frames, lengths, labels in loader:
             loss = nn.functional.binary_cross_entropy_with_logits(model(frames, lengths), labels)
@@ -156,13 +169,13 @@ def train_textbook(root: Path, epochs: int, *, in_memory: bool = False) -> list[
     return seconds
 
 
-def train_ours(root: Path, epochs: int) -> list[float]:
+def train_ours(root: Path) -> list[float]:
     from smilelab import models, training
 
     torch.manual_seed(0)
     clips = [np.load(path, mmap_mode="r") for path in sorted(root.glob("store*.npy"))]
     stamps = [time.process_time()]
-    options = training.TrainingOptions(epochs=epochs, batch_size=BATCH)
+    options = training.TrainingOptions(epochs=PASSES, batch_size=BATCH)
     labels = np.load(root / "labels.npy")
     training.train(
         models.build("realsmilenet"), clips, labels, options, seed=0,
@@ -175,7 +188,7 @@ def infer(model: nn.Module, batches: list, score) -> list[float]:
     model.eval()
     seconds = []
     with torch.inference_mode():
-        for _ in range(6):
+        for _ in range(2 * PASSES):
             start = time.process_time()
             for batch in batches:
                 score(model, batch)
@@ -183,28 +196,29 @@ def infer(model: nn.Module, batches: list, score) -> list[float]:
     return seconds
 
 
-def infer_textbook(root: Path, epochs: int) -> list[float]:
+def infer_textbook(root: Path, *, at_once: bool) -> list[float]:
     loader = torch.utils.data.DataLoader(JpegClips(root), batch_size=BATCH, collate_fn=pad)
-    return infer(Textbook(), list(loader), lambda model, batch: model(batch[0], batch[1]))
+    return infer(Textbook(at_once=at_once), list(loader), lambda model, batch: model(batch[0], batch[1]))
 
 
-def infer_ours(root: Path, epochs: int) -> list[float]:
+def infer_ours(root: Path) -> list[float]:
     from smilelab import models, training
 
     clips = [np.load(path) for path in sorted(root.glob("store*.npy"))]
     batches = [training.collate(clips[i : i + BATCH]) for i in range(0, len(clips), BATCH)]
-    score = lambda model, batch: model(training.to_input(batch[0]), batch[1])  # noqa: E731
-    return infer(models.build("realsmilenet"), batches, score)
+    return infer(
+        models.build("realsmilenet"), batches, lambda model, batch: model(training.to_input(batch[0]), batch[1])
+    )
 
 
-ROLES = {
-    ("train", "ours"): train_ours,
-    ("train", "textbook"): train_textbook,
-    ("steps", "ours"): train_ours,
-    ("steps", "textbook"): partial(train_textbook, in_memory=True),
-    ("infer", "ours"): infer_ours,
-    ("infer", "textbook"): infer_textbook,
-}
+VERSIONS = ("textbook", "stepwise", "ours")
+
+
+def seconds_of_passes(part: str, version: str, root: Path) -> list[float]:
+    at_once = version == "textbook"
+    if part == "score":
+        return infer_ours(root) if version == "ours" else infer_textbook(root, at_once=at_once)
+    return train_ours(root) if version == "ours" else train_textbook(root, at_once=at_once, in_memory=part == "steps")
 
 
 def largest_logit_difference() -> float:
@@ -212,16 +226,19 @@ def largest_logit_difference() -> float:
     from smilelab import models
 
     torch.manual_seed(1)
-    textbook, ours = Textbook().eval(), models.build("realsmilenet").eval()
+    textbook, ours = Textbook(at_once=True).eval(), models.build("realsmilenet").eval()
+    stepwise = Textbook(at_once=False).eval()
     for value in textbook.state_dict().values():
         if value.is_floating_point():
             value.copy_(torch.rand_like(value) + 0.5 if value.min() >= 0 else torch.randn_like(value) * 0.3)
     ours.load_state_dict(dict(zip(ours.state_dict(), textbook.state_dict().values(), strict=True)))
+    stepwise.load_state_dict(textbook.state_dict())
     frames, lengths = torch.rand(6, 3, 15, SIZE, SIZE), torch.tensor([15, 1, 7, 15, 2, 11])
     with torch.inference_mode():
         logits = textbook(frames.transpose(1, 2), lengths)
         print(f"logits of the check: {logits.min():.3f} to {logits.max():.3f}")
-        return float((logits - ours(frames, lengths)).abs().max())
+        others = (stepwise(frames.transpose(1, 2), lengths), ours(frames, lengths))
+        return max(float((logits - other).abs().max()) for other in others)
 
 
 def measure(part: str, version: str, root: Path) -> float:
@@ -243,28 +260,23 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     if arguments.role:
-        seconds = ROLES[tuple(arguments.role)](arguments.data, 3)
+        seconds = seconds_of_passes(*arguments.role, arguments.data)
         print(1000 * statistics.median(seconds[1:]) / len(list(arguments.data.glob("clip*"))))
         return
     difference = largest_logit_difference()
     print(f"largest difference of logits, same weights: {difference:.1e}")
     assert difference < 1e-4
     rng = np.random.default_rng(0)
-    print(f"{'':28}{'textbook':>10}{'ours':>8}{'ratio':>8}{'target':>8}   ratio of each round")
+    print(f"{'':26}" + "".join(f"{version:>10}" for version in VERSIONS) + "   ours/textbook (target)  ours/stepwise")
     for name in arguments.lengths:
-        lengths = LENGTHS[name]
         with tempfile.TemporaryDirectory() as folder:
-            write_clips(Path(folder), lengths(rng, arguments.clips), rng)
+            write_clips(Path(folder), LENGTHS[name](rng, arguments.clips), rng)
             for part, (what, target) in PARTS.items():
-                rounds = [
-                    {version: measure(part, version, Path(folder)) for version in ("textbook", "ours")}
-                    for _ in range(arguments.rounds)
-                ]
-                textbook, ours = (statistics.median(r[version] for r in rounds) for version in ("textbook", "ours"))
-                each = " ".join(f"{r['ours'] / r['textbook']:.2f}" for r in rounds)
-                print(
-                    f"{name:10}{what:18}{textbook:8.1f}ms{ours:6.1f}ms{ours / textbook:8.2f}{target or '':>8}   {each}"
-                )
+                rounds = [{v: measure(part, v, Path(folder)) for v in VERSIONS} for _ in range(arguments.rounds)]
+                middle = {v: statistics.median(r[v] for r in rounds) for v in VERSIONS}
+                ratios = [statistics.median(r["ours"] / r[v] for r in rounds) for v in VERSIONS[:2]]
+                times = "".join(f"{middle[v]:8.1f}ms" for v in VERSIONS)
+                print(f"{name:10} {what:15}{times}{ratios[0]:16.2f} ({target or '-'}){ratios[1]:15.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class _Recurrence(torch.autograd.Function):
             here = gates[now]
             if start:
                 here += conv2d(hidden[last], from_hidden, padding=1)
-            # tanh(x) = 2 sigmoid(2x) - 1: one fast function for all four gates.
+            # tanh(x) = 2 sigmoid(2x) - 1: one function for all gates, and several times faster than tanh on a CPU.
             candidate = here[:, 3 * width :]
             candidate *= 2
             here.sigmoid_()
@@ -70,7 +70,8 @@ class _Recurrence(torch.autograd.Function):
             cell = torch.mul(write, candidate, out=cells[now])
             if start:
                 cell.addcmul_(keep, cells[last])
-            torch.mul(torch.tanh(cell, out=squashed[now]), show, out=hidden[now])
+            bounded = torch.mul(cell, 2, out=squashed[now]).sigmoid_().mul_(2).sub_(1)
+            torch.mul(bounded, show, out=hidden[now])
             before, start = start, start + n
         ctx.save_for_backward(features, weight, previous, gates, cells, squashed, hidden)
         ctx.running = running

@@ -27,10 +27,9 @@ def _convolve_row(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     """conv2d(x, weight, bias, padding=1) for a 3x3 kernel and channels-last x; so is the result."""
     n, channels, height, width = x.shape
     # A channels-last row is one line of width * channels numbers; a kernel over six pixels' numbers gives four pixels.
-    line = x.permute(0, 2, 3, 1).reshape(n, 1, height, width * channels)
+    line = x.permute(0, 2, 3, 1).reshape(n, height, width * channels, 1).permute(0, 3, 1, 2)
     shifted = torch.stack([pad(weight, (p, 3 - p)) for p in range(4)])
-    kernel = shifted.permute(0, 1, 3, 4, 2).reshape(4 * len(weight), 1, 3, 6 * channels)
-    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    kernel = shifted.permute(0, 1, 3, 4, 2).reshape(4 * len(weight), 3, 6 * channels, 1).permute(0, 3, 1, 2)
     bias = None if bias is None else bias.repeat(4)
     y = conv2d(line, kernel, bias, stride=(1, 4 * channels), padding=(1, channels))
     return y.permute(0, 2, 3, 1).reshape(n, height, width, len(weight)).permute(0, 3, 1, 2)

@@ -161,7 +161,7 @@ class Encoder(nn.Module):
         recorded or batch statistics taken, it is all frames of the batch; set it high for hooks that are to see all.
     """
 
-    block = 32
+    block = 512
 
     def __init__(self, *, tsa: bool = True) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class Encoder(nn.Module):
         frames = frames.transpose(1, 2)
         if self.training or torch.is_grad_enabled() or frames.device.type != "cpu":
             return self._features(frames, packing.clip, packing.time)
-        # Frames do not influence each other here: in blocks of some, layers find their input in the processor's cache.
+        # Frames do not influence each other here, so blocks bound the memory that long clips take.
         blocks = zip(packing.clip.split(self.block), packing.time.split(self.block), strict=True)
         return torch.cat([self._features(frames, clip, time) for clip, time in blocks])
 
