@@ -255,7 +255,7 @@ def _claim(root: Path, truth: Path, settings: _Settings) -> None:
             )
     else:
         for folder in (root, truth):
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if folder.exists() and (not folder.is_dir() or any(x.suffix != ".part" for x in folder.iterdir())):
                 raise SimulationError(
                     f"{folder}: is not empty and no simulation (there is no {MARKER}); expected a new or empty folder"
                 )
