@@ -133,8 +133,6 @@ class Head(nn.Sequential):
     def __init__(self, channels: int = 8, side: int = 12, width: int = 10, dropout: float = 0.5) -> None:
         super().__init__()
         out_side = side // 2 - 1
-        if out_side < 1:
-            raise ValueError(f"the head got maps of {side}x{side}; expected at least 4x4 (frames of 16x16 or more)")
         self.nonlocal_block = NonLocal(channels)
         self.pool = nn.AvgPool2d(2)
         self.conv = nn.Conv2d(channels, width, 2)
@@ -212,7 +210,8 @@ class RealSmileNet(nn.Module):
     Parameters
     ----------
     size : int
-        Side of the square input frames in pixels; 16 or more. The paper's is 48. Only the last layer depends on it.
+        Side of the square input frames in pixels: a multiple of 4, at least 16; the paper's is 48. Only the last layer
+        depends on it.
     tsa : bool
         False leaves the temporal spatial attention out (an ablation of Table 3).
     feature_dropout : float
@@ -236,8 +235,10 @@ class RealSmileNet(nn.Module):
 
     def __init__(self, *, size: int = 48, tsa: bool = True, feature_dropout: float = 0.2, dropout: float = 0.5) -> None:
         super().__init__()
-        if size < 16:
-            raise ValueError(f"size is {size}; expected at least 16 pixels, else nothing is left for the last layer")
+        if size < 16 or size % 4:
+            raise ValueError(
+                f"size is {size}; expected a multiple of 4 pixels and at least 16: the FPN halves it twice"
+            )
         self.size = size
         self.encoder = Encoder(tsa=tsa)
         self.encoder.fpn.dropout.p = feature_dropout
