@@ -61,7 +61,7 @@ def cost(path: Path, rounds: int) -> None:
 
 
 MEMORY = """
-import resource, sys
+import sys
 from smilelab.preprocess.build import Recipe, process
 recipe = Recipe(**eval(sys.argv[2]))
 if sys.argv[1]:
@@ -69,7 +69,7 @@ if sys.argv[1]:
 else:
     from smilelab.preprocess import faces
     faces._predictor()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 

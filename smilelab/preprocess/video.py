@@ -168,6 +168,7 @@ class Frames(Iterator[Frame]):
     def _pictures(self) -> Generator[_Picture]:
         """Decode the frames of the interval in order of presentation, up to the first damaged one."""
         clock = Clock(self._stream)
+        turn: _Turn | None = None
         fault = ""
         end_s = 0.0
         for decoded, error in self._packets():
@@ -181,8 +182,10 @@ class Frames(Iterator[Frame]):
                 if time >= self._end_s - _EPSILON_S:
                     self.complete = True
                     return
+                # Once only: asking a frame for side data ties it into a reference cycle, and frames are large.
+                turn = turn or _Turn.of(picture)
                 if time >= self._start_s - _EPSILON_S:
-                    yield _Picture(time, picture)
+                    yield _Picture(time, picture, turn)
             # Damage before the first whole frame is kept as a note only: recordings start between two key frames.
             fault = fault or error
             if error and self.decoded:
@@ -209,15 +212,16 @@ class Frames(Iterator[Frame]):
 class _Picture:
     """A decoded frame that is converted to RGB when, and only when, it is asked for."""
 
-    def __init__(self, time: float, picture: Any) -> None:
+    def __init__(self, time: float, picture: Any, turn: _Turn) -> None:
         self.time = time
         self._picture = picture
+        self._turn = turn
         self._frame: Frame | None = None
 
     @property
     def frame(self) -> Frame:
         if self._frame is None:
-            self._frame = Frame(self.time, _upright(self._picture))
+            self._frame = Frame(self.time, _upright(self._picture, self._turn))
         return self._frame
 
 
@@ -237,18 +241,30 @@ def _on_grid(pictures: Generator[_Picture], fps: float, start_s: float, end_s: f
         index += 1
 
 
-def _upright(picture: Any) -> Image:
-    """Convert to RGB and apply the display matrix, in quarter turns and mirrorings."""
+class _Turn(NamedTuple):
+    """How a stored picture is to be shown: transposed, then mirrored."""
+
+    transposed: bool
+    flip_x: bool
+    flip_y: bool
+
+    @classmethod
+    def of(cls, picture: Any) -> _Turn:
+        matrix = picture.side_data.get("DISPLAYMATRIX")
+        if matrix is None:
+            return cls(False, False, False)
+        # Row vectors: a point (x, y) is shown at (a x + c y, b x + d y); ISO/IEC 14496-12, section 6.2.2.
+        a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
+        if abs(a) + abs(d) < abs(b) + abs(c):
+            return cls(True, c < 0, b < 0)
+        return cls(False, a < 0, d < 0)
+
+
+def _upright(picture: Any, turn: _Turn) -> Image:
     image: Image = picture.to_ndarray(format="rgb24", threads=1)
-    matrix = picture.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return image
-    # Row vectors: a point (x, y) is shown at (a x + c y, b x + d y); ISO/IEC 14496-12, section 6.2.2.
-    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
-    if abs(a) + abs(d) < abs(b) + abs(c):
+    if turn.transposed:
         image = image.transpose(1, 0, 2)
-        a, d = c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+    return np.ascontiguousarray(image[:: -1 if turn.flip_y else 1, :: -1 if turn.flip_x else 1])
 
 
 def write(

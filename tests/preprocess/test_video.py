@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import resource
 import struct
 import wave
 from fractions import Fraction
@@ -120,12 +122,35 @@ def test_only_sampled_frames_are_converted(tmp_path: Path, monkeypatch: pytest.M
     video.write(tmp_path / "a.mp4", painted(50), 25)
     converted = []
     upright = video._upright
-    monkeypatch.setattr(video, "_upright", lambda picture: converted.append(1) or upright(picture))
+    monkeypatch.setattr(video, "_upright", lambda *rest: converted.append(1) or upright(*rest))
     assert len(list(video.read(tmp_path / "a.mp4", fps=5))) == 10
     assert len(converted) == 10
     frames = video.read(tmp_path / "a.mp4", fps=100)
     assert len(list(frames)) > 100
     assert len(converted) == 60
+
+
+def test_frames_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    video.write(tmp_path / "a.mp4", painted(40, 640, 480), 25)
+    image_mib = 640 * 480 * 3 / 2**20
+
+    def resident_mib() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    def decode() -> None:
+        for _ in video.read(tmp_path / "a.mp4"):
+            pass
+
+    decode()
+    gc.collect()
+    gc.disable()
+    try:
+        before = resident_mib()
+        for _ in range(3):
+            decode()
+        assert resident_mib() - before < 30 * image_mib, "120 frames of half that size would be 60 times as much"
+    finally:
+        gc.enable()
 
 
 # A point (x, y) of the stored picture is shown at (a x + c y, b x + d y): where the four quarters go follows by hand.
