@@ -210,7 +210,7 @@ class RealSmileNet(nn.Module):
     Parameters
     ----------
     size : int
-        Side of the square input frames in pixels: a multiple of 4, at least 16; the paper's is 48. Only the last layer
+        Side of the square input frames in pixels: a multiple of 4, at least 24; the paper's is 48. Only the last layer
         depends on it.
     tsa : bool
         False leaves the temporal spatial attention out (an ablation of Table 3).
@@ -235,10 +235,8 @@ class RealSmileNet(nn.Module):
 
     def __init__(self, *, size: int = 48, tsa: bool = True, feature_dropout: float = 0.2, dropout: float = 0.5) -> None:
         super().__init__()
-        if size < 16 or size % 4:
-            raise ValueError(
-                f"size is {size}; expected a multiple of 4 pixels and at least 16: the FPN halves it twice"
-            )
+        if size < 24 or size % 4:
+            raise ValueError(f"size is {size}; expected a multiple of 4 pixels, 24 or more: the FPN halves it twice")
         self.size = size
         self.encoder = Encoder(tsa=tsa)
         self.encoder.fpn.dropout.p = feature_dropout

@@ -1,0 +1,374 @@
+"""The training loop: its loss, its reproducibility to the bit, what it survives and what it refuses."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from smilelab import models, training
+from smilelab.scoring import class_weights, score, weighted_loss
+from smilelab.training import TrainingError, TrainingOptions, collate, predict, to_input, train
+
+SIDE = 24
+
+
+def random_clips(count: int, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    clips = [rng.integers(0, 256, (length, SIDE, SIDE, 3), dtype=np.uint8) for length in rng.integers(1, 7, count)]
+    return clips, np.arange(count) % 2
+
+
+def dots(count: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """A bright dot that moves (label 1) or rests (0), anywhere."""
+    rng = np.random.default_rng(seed)
+    clips, labels = [], np.arange(count) % 2
+    for label in labels:
+        clip = rng.integers(60, 80, (6, SIDE, SIDE, 3), dtype=np.uint8)
+        row, column = rng.integers(2, 14, 2)
+        for t in range(6):
+            clip[t, row : row + 4, column + t * label : column + t * label + 4] = 220
+        clips.append(clip)
+    return clips, labels
+
+
+def build(seed: int = 0, **options) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return models.build("realsmilenet", size=SIDE, **options)
+
+
+def fit(seed=0, *, epochs=2, count=12, evaluated=False, **given_):
+    clips, labels = random_clips(count)
+    options = TrainingOptions(epochs=epochs, batch_size=5, **given_.pop("options", {}))
+    if evaluated:
+        given_["evaluate"] = {"validation": random_clips(7, seed=1)}
+    model = build()
+    return model, train(model, clips, labels, options, seed=seed, **given_)
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_loss_is_equation_3():
+    logits, targets = torch.tensor([0.0, 2.0, -1.0, 0.5]), torch.tensor([1.0, 1.0, 0.0, 1.0])
+    p = [0.5, 0.8807970779778823, 0.2689414213699951, 0.6224593312018546]
+    labels = np.array([1, 1, 0, 1])
+    terms = [-np.log(p[0]), -np.log(p[1]), -np.log(1 - p[2]), -np.log(p[3])]
+    for loss, (spontaneous, posed) in {"paper": (0.75, 0.25), "balanced": (0.25, 0.75), "unweighted": (1, 1)}.items():
+        expected = (spontaneous * (terms[0] + terms[1] + terms[3]) + posed * terms[2]) / 4
+        assert class_weights(labels, loss) == (posed, spontaneous)
+        assert weighted_loss(logits, targets, class_weights(labels, loss)).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_loss_stays_finite_where_the_probability_is_one():
+    loss = weighted_loss(torch.tensor([1e4, -1e4]), torch.tensor([0.0, 1.0]), (0.5, 0.5))
+    assert loss.item() == pytest.approx(5000)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+def test_a_batch_holds_the_clips_and_zeros(lengths):
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(1, 256, (length, 3, 4, 3), dtype=np.uint8) for length in lengths]
+    batch, counts = collate(clips)
+    assert (batch.dtype, counts.tolist()) == (torch.uint8, lengths)
+    frames = to_input(batch)
+    assert frames.shape == (len(clips), 3, max(lengths), 3, 4)
+    for row, clip in zip(frames, clips, strict=True):
+        np.testing.assert_allclose(row[:, : len(clip)].permute(1, 2, 3, 0), clip / 255, rtol=1e-6)
+        assert not row[:, len(clip) :].any()
+
+
+def test_predictions_come_in_the_given_order():
+    model, (clips, _) = build().train(), random_clips(9)
+    together = predict(model, clips, batch_size=4)
+    alone = np.concatenate([predict(model, [clip]) for clip in clips])
+    assert together.dtype == np.float64
+    assert np.ptp(together) > 0
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    assert model.training
+
+
+def test_same_seed_same_bits_other_seed_other():
+    (_, a), (_, b), (_, c) = fit(0, evaluated=True), fit(0, evaluated=True), fit(1, evaluated=True)
+    assert same(a.state_dict, b.state_dict)
+    assert a.history.equals(b.history)
+    assert not same(a.state_dict, c.state_dict)
+
+
+@pytest.mark.parametrize("options", [{"flip": True}, {"decoupled": True}, {"loss": "balanced"}, {"weight_decay": 0.0}])
+def test_options_change_the_result(options):
+    # Uneven classes, or "paper" and "balanced" would weigh alike.
+    assert not same(fit(count=11)[1].state_dict, fit(count=11, options=options)[1].state_dict)
+
+
+def test_bfloat16_trains_close_to_float32():
+    (_, full), (_, half) = fit(epochs=1), fit(epochs=1, options={"precision": "bfloat16"})
+    assert half.state_dict["head.linear.weight"].dtype == torch.float32
+    assert half.history.train_loss[0] == pytest.approx(full.history.train_loss[0], rel=0.1)
+    assert not same(full.state_dict, half.state_dict)
+
+
+def test_a_flipped_clip_is_mirrored_whole(monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "to_input", lambda batch, device: seen.append(batch) or to_input(batch, device))
+    clips, labels = random_clips(40)
+    train(build(), clips, labels, TrainingOptions(epochs=1, batch_size=40, flip=True), seed=0)
+    plain = {clip.tobytes() for clip in clips}
+    mirrored = {clip[:, :, ::-1].tobytes() for clip in clips}
+    lengths = {clip.tobytes(): len(clip) for clip in clips} | {clip[:, :, ::-1].tobytes(): len(clip) for clip in clips}
+    found = [
+        next(frames[:n].tobytes() for n in range(1, 7) if lengths.get(frames[:n].tobytes()) == n)
+        for frames in seen[0].numpy()
+    ]
+    assert len(set(found)) == 40
+    assert 8 < sum(clip in mirrored for clip in found) < 32
+    assert all(clip in plain | mirrored for clip in found)
+
+
+def test_no_random_state_is_touched(tmp_path):
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)  # noqa: NPY002
+    before = (random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state())  # noqa: NPY002
+    fit(3, evaluated=True, checkpoint=tmp_path / "c", options={"flip": True})
+    predict(build(), random_clips(2)[0])
+    with pytest.raises(TrainingError):
+        fit(3, options={"learning_rate": 1e30})
+    assert random.getstate() == before[0]
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_history_has_every_measure_of_every_set():
+    seen = []
+    _, result = fit(epochs=3, evaluated=True, progress=seen.append)
+    expected = ["loss", "accuracy", "balanced_accuracy", "auc"]
+    assert list(result.history) == ["epoch", "train_loss", *(f"validation_{name}" for name in expected)]
+    assert result.history.epoch.tolist() == [1, 2, 3] == [row["epoch"] for row in seen]
+
+
+def test_measures_by_hand():
+    logits, labels = np.array([2.0, -1.0, 0.0, -3.0, 1.0]), np.array([1, 1, 1, 0, 0])
+    found = score(logits, labels)
+    assert found["accuracy"] == pytest.approx(3 / 5)
+    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    # Of the six pairs (spontaneous, posed), the spontaneous one is higher in four.
+    assert found["auc"] == pytest.approx(4 / 6)
+    alone = score(logits[:3], labels[:3])
+    assert alone["accuracy"] == pytest.approx(2 / 3)
+    assert np.isnan([alone["balanced_accuracy"], alone["auc"]]).all()
+
+
+@pytest.mark.parametrize("select", ["last", "validation"])
+def test_the_selected_weights_are_those_of_the_selected_epoch(select):
+    model, result = fit(epochs=4, evaluated=True, select=select)
+    history = result.history
+    if select == "last":
+        assert result.best_epoch == 4
+    else:
+        ranked = history.sort_values(["validation_accuracy", "validation_loss", "epoch"], ascending=[False, True, True])
+        assert result.best_epoch == ranked.epoch.iloc[0]
+    assert same(model.state_dict(), result.state_dict)
+    clips, labels = random_clips(7, seed=1)
+    accuracy = np.mean((predict(model, clips) >= 0.5) == labels)
+    assert accuracy == history.validation_accuracy[result.best_epoch - 1]
+    assert not model.training
+
+
+def test_ties_go_to_the_lower_loss_then_the_earlier_epoch(monkeypatch):
+    scripted = iter([(0.5, 0.3), (0.7, 0.6), (0.7, 0.5), (0.7, 0.5), (0.6, 0.1)])
+
+    def scores(*arguments):
+        accuracy, loss = next(scripted)
+        return {"loss": loss, "accuracy": accuracy, "balanced_accuracy": accuracy, "auc": 0.5}
+
+    monkeypatch.setattr(training, "score", scores)
+    assert fit(epochs=5, evaluated=True, select="validation")[1].best_epoch == 3
+
+
+def test_a_planted_signal_is_learned_and_shuffled_labels_are_not():
+    clips, labels = dots(96, seed=0)
+    unseen, truth = dots(80, seed=1)
+    options = TrainingOptions(epochs=25, learning_rate=5e-3)
+    accuracies = []
+    for taught in (labels, np.random.default_rng(0).permutation(labels)):
+        model = build(dropout=0.2)
+        train(model, clips, taught, options, seed=0)
+        accuracies.append(np.mean((predict(model, unseen) >= 0.5) == truth))
+    assert accuracies[0] > 0.9
+    assert accuracies[1] < 0.7
+
+
+def test_interrupted_between_epochs_ends_with_the_same_bits(tmp_path):
+    class StopError(Exception):
+        pass
+
+    def stop(row):
+        if row["epoch"] == 2:
+            raise StopError
+
+    extra = {"evaluated": True, "select": "validation", "options": {"flip": True}, "epochs": 4}
+    _, whole = fit(**extra)
+    with pytest.raises(StopError):
+        fit(**extra, checkpoint=tmp_path / "c", progress=stop)
+    epochs = []
+    model, resumed = fit(**extra, checkpoint=tmp_path / "c", progress=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [3, 4]
+    assert resumed.history.equals(whole.history)
+    assert same(resumed.state_dict, whole.state_dict)
+    assert same(model.state_dict(), whole.state_dict)
+    _, again = fit(**extra, checkpoint=tmp_path / "c", progress=lambda row: pytest.fail("nothing was left to do"))
+    assert same(again.state_dict, whole.state_dict)
+
+
+def test_killed_and_run_again_ends_with_the_same_bits(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(
+        textwrap.dedent("""
+        import sys, numpy as np, torch
+        from pathlib import Path
+        from smilelab import models
+        from smilelab.training import TrainingOptions, train
+        torch.set_num_threads(1)
+        torch.manual_seed(0)
+        rng = np.random.default_rng(0)
+        clips = [rng.integers(0, 256, (n, 24, 24, 3), dtype=np.uint8) for n in rng.integers(1, 9, 64)]
+        model = models.build("realsmilenet", size=24)
+        checkpoint = Path(sys.argv[1]) if sys.argv[1] != "none" else None
+        result = train(model, clips, np.arange(64) % 2, TrainingOptions(epochs=int(sys.argv[3]), batch_size=4), seed=5,
+                       checkpoint=checkpoint, progress=lambda row: print(row["epoch"], flush=True))
+        torch.save([result.state_dict, result.history.to_dict("list")], sys.argv[2])
+        """)
+    )
+    checkpoint, epochs = tmp_path / "checkpoint", "20"
+    run = [sys.executable, str(script)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen(
+        [*run, str(checkpoint), str(tmp_path / "killed"), epochs], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    for _ in range(3):
+        assert child.stdout.readline()
+    time.sleep(0.03)
+    os.kill(child.pid, signal.SIGKILL)
+    rest = child.stdout.read()
+    child.stdout.close()
+    assert child.wait() == -signal.SIGKILL
+    assert epochs not in rest.split()
+    assert not (tmp_path / "killed").exists()
+    resumed = subprocess.run(
+        [*run, str(checkpoint), str(tmp_path / "resumed"), epochs],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    assert 3 < int(resumed.stdout.split()[0]) <= 20
+    subprocess.run([*run, "none", str(tmp_path / "whole"), epochs], check=True, env=environment, capture_output=True)
+    (a, history), (b, other) = (torch.load(tmp_path / name) for name in ("resumed", "whole"))
+    assert same(a, b)
+    assert history == other
+
+
+def test_a_damaged_checkpoint_starts_over_with_a_notice(tmp_path):
+    _, whole = fit()
+    path = tmp_path / "c"
+    fit(checkpoint=path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    for damaged in (bytes(content), path.read_bytes()[:1000], b""):
+        path.write_bytes(damaged)
+        with pytest.warns(UserWarning, match="is damaged or not a checkpoint; training starts from the beginning"):
+            _, result = fit(checkpoint=path)
+        assert same(result.state_dict, whole.state_dict)
+
+
+def test_another_trainings_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "c"
+    fit(0, checkpoint=path)
+    for other, what in ((({"seed": 1}), "seed"), ({"epochs": 3}, "epochs"), ({"count": 13}, "training clips")):
+        with pytest.raises(ValueError, match=f"another training .other {what}."):
+            fit(**other, checkpoint=path)
+    clips, labels = random_clips(12)
+    with pytest.raises(ValueError, match="starting weights"):
+        train(build(seed=9), clips, labels, TrainingOptions(epochs=2, batch_size=5), seed=0, checkpoint=path)
+
+
+def test_a_diverging_loss_is_named():
+    with pytest.raises(TrainingError, match=r"training loss is (nan|inf) in epoch .*lower the learning rate"):
+        fit(epochs=3, options={"learning_rate": 1e30})
+
+
+CLIPS, LABELS = random_clips(4)
+
+
+@pytest.mark.parametrize(
+    ("clips", "labels", "message"),
+    [
+        ([], [], "there are no training clips"),
+        (CLIPS, [1, 1, 1, 1], "all 4 training clips have label 1"),
+        (CLIPS, [0, 1], r"labels have shape \(2,\)"),
+        (CLIPS, [0, 1, 2, 0], "of 1 .spontaneous. and 0 .posed."),
+        ([CLIPS[0].astype(float), *CLIPS[1:]], LABELS, "number 0 is float64"),
+        ([CLIPS[0], CLIPS[1][:0], *CLIPS[2:]], LABELS, "T at least 1"),
+        ([CLIPS[0], CLIPS[1][:, :8], *CLIPS[2:]], LABELS, "number 1 has frames of 8x24, number 0 of 24x24"),
+    ],
+)
+def test_clips_that_cannot_be_trained_on_are_refused(clips, labels, message):
+    with pytest.raises(ValueError, match=message):
+        train(build(), clips, labels, TrainingOptions(), seed=0)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match=r"expected 'last' or an evaluation set .validation."):
+        fit(evaluated=True, select="test")
+    with pytest.raises(ValueError, match="named 'train'"):
+        fit(evaluate={"train": random_clips(2)})
+    for wrong, message in (
+        ({"loss": "focal"}, "expected one of paper, balanced, unweighted"),
+        ({"precision": "float16"}, "expected one of float32, bfloat16"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"learning_rate": 0.0}, "expected a positive rate"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TrainingOptions(**wrong)
+
+
+def test_a_set_of_one_class_has_no_auc():
+    clips, _ = random_clips(3)
+    _, result = fit(evaluate={"posed": (clips, [0, 0, 0])})
+    assert result.history[["posed_auc", "posed_balanced_accuracy"]].isna().all(axis=None)
+    assert result.history[["posed_loss", "posed_accuracy"]].notna().all(axis=None)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallopt is glibc's")
+def test_the_allocator_keeps_memory_unless_told_not_to():
+    code = """
+        import resource, torch
+        from smilelab import training
+        faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for turn in range(8):
+            if turn == 3:
+                before = faults()
+            layers = [torch.ones(2 << 20) for _ in range(8)]
+            del layers
+        print(training.tune_allocator(), faults() - before)
+    """
+    found = {}
+    for off in ("0", "1"):
+        environment = os.environ | {"SMILELAB_NO_MALLOPT": off}
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, check=True
+        )
+        on, count = done.stdout.split()
+        found[off] = (on, int(count))
+    assert found["1"][0] == "False"
+    if found["0"][0] == "False":
+        pytest.skip("no glibc here")
+    # 64 MiB handed back and taken anew, five times, are 80,000 pages of 4 KiB (fewer where pages are larger).
+    assert found["0"][1] < found["1"][1] / 4
