@@ -199,12 +199,12 @@ class Bench:
         )
 
     def neutral_subtraction(self) -> None:
-        """AU06 drawn apart from AU12, so that the mouth cannot give it away; and as smiles have it, for information."""
-        for apart, size, target in ((True, 96, 0.2), (False, 96, -np.inf), (False, 48, -np.inf)):
+        """AU06 as smiles have it, and drawn apart from AU12, so that the mouth cannot give it away."""
+        for apart, size in ((False, 96), (False, 48), (True, 96)):
             before, after = self.neutral_scores(apart, size)
             text = f"own-neutral HOG {size} px, ridge R2 for AU06 {'apart from' if apart else 'along with'} AU12"
             measured = f"{before:.2f} -> {after:.2f} (+{after - before:.2f})"
-            self.report(text, "rises by >= .2" if apart else "-", measured, after - before >= target)
+            self.report(text, "rises by >= .2", measured, after - before >= 0.2)
 
     def neutral_scores(self, apart: bool, size: int, frames: int = 10) -> tuple[float, float]:
         raw, own, target, groups = [], [], [], []

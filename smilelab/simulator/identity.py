@@ -26,8 +26,10 @@ _GRAY_HAIR = np.array([188.0, 186.0, 184.0])
 class Identity:
     """The parts of a face that no expression changes. Lengths in units of the distance between the eye centres.
 
-    Pairs are (subject's right, subject's left). Colours are linear RGB in [0, 1]. The variation between subjects of
-    resting corner height, lid aperture, cheeks and brows is larger than what a class of smiles changes, on purpose.
+    Pairs are (subject's right, subject's left); `resting_folds` are the depths at rest of nasolabial, infraorbital and
+    crow's-feet folds and of the cheek's apple, as shares of what a full expression adds. Colours are linear RGB in
+    [0, 1]. Resting corner height, lid aperture, folds, cheeks and brows vary between subjects by more than
+    classes of smiles differ, on purpose: a person's own neutral face carries information.
     """
 
     age: float
@@ -66,6 +68,7 @@ class Identity:
     smile_gain: float
     smile_angle: float
     fold_gain: float
+    resting_folds: tuple[float, float, float, float]
     dimple: float
     teeth_length: float
     teeth_shade: float
@@ -163,7 +166,7 @@ def draw_identity(rng: np.random.Generator, *, age: float, sex: str) -> Identity
 
     brow_y = _clipped(rng, -0.365, 0.035) + 0.012 * adult_male
     brow_side = _clipped(rng, 0.0, 0.009)
-    aperture = _clipped(rng, 0.172, 0.018) + 0.018 * child - 0.014 * old
+    aperture = _clipped(rng, 0.172, 0.021) + 0.018 * child - 0.014 * old
     aperture_side = _clipped(rng, 0.0, 0.006)
     corner, corner_side = _clipped(rng, 0.0, 0.016), _clipped(rng, 0.0, 0.006)
     lip_shade = rng.uniform(-0.06, 0.06)
@@ -198,12 +201,18 @@ def draw_identity(rng: np.random.Generator, *, age: float, sex: str) -> Identity
         upper_lip=float(np.clip(rng.normal(0.072, 0.014) + 0.03 * max(tone - 0.45, 0) - 0.014 * old, 0.045, 0.115)),
         lower_lip=float(np.clip(rng.normal(0.096, 0.014) + 0.03 * max(tone - 0.45, 0) - 0.012 * old, 0.065, 0.14)),
         cupid=float(rng.uniform(0.08, 0.3)),
-        cheek=float(rng.uniform(0.03, 0.11)) + 0.02 * child,
+        cheek=float(rng.uniform(0.02, 0.13)) + 0.02 * child,
         cheek_y=_clipped(rng, 0.50, 0.05),
         chin_bump=float(rng.uniform(0.04, 0.11)),
         smile_gain=_clipped(rng, 1.0, 0.06),
         smile_angle=_clipped(rng, 0.0, 0.10),
         fold_gain=float(rng.uniform(0.55, 1.0)) * (0.55 + 1.15 * old) + 0.25,
+        resting_folds=(
+            float(rng.uniform(0.0, 0.5)) + 0.4 * old,
+            float(rng.uniform(0.0, 0.9)) + 0.3 * old,
+            float(rng.uniform(0.0, 0.45)) + 0.4 * old,
+            float(rng.uniform(-0.4, 0.7)),
+        ),
         dimple=float(max(rng.normal(-0.2, 0.6), 0.0)),
         teeth_length=_clipped(rng, 0.050, 0.010),
         teeth_shade=float(rng.uniform(0.82, 1.0)) - 0.1 * old,

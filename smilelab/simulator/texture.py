@@ -200,7 +200,7 @@ def head_texture(
     hair, tone, rise = draw_hair(p, x, y, rng, step)
     # Hair lies softly on the skin: a cliff in height would draw a bright rim around the face.
     solid = _blur(smoothstep(hair), 0.045 / step)
-    solid = solid * solid
+    solid = np.square(np.clip(2.0 * solid - 1.0, 0, 1))
     z = z * (1 - solid) + np.maximum(rise, z) * solid + 0.012 * (tone - 1) * solid
     # Where there is no skin, the hair's soft edge must not fade to skin.
     pure = np.maximum(hair, (hair > 0) * (1.0 - cover))
@@ -210,12 +210,9 @@ def head_texture(
     if features:
         for side in (-1.0, 1.0):
             rest = folds(p, x, y, side)
-            age = float(np.clip((p.age - 25.0) / 45.0, 0, 1))
-            z = (
-                z
-                + (0.10 + 0.45 * age) * p.fold_gain * rest["nasolabial"] * 0.5
-                + (0.15 + 0.5 * age) * rest["infraorbital"]
-            )
+            for fold, depth in zip(("nasolabial", "infraorbital", "crow", "apple"), p.resting_folds, strict=True):
+                z = z + depth * rest[fold]
+        age = float(np.clip((p.age - 25.0) / 45.0, 0, 1))
         lines = age * p.fold_gain * 0.006 * np.sin((y + 0.05 * np.cos(2 * x)) * 38.0) * bump(x, y, 0, -0.68, 0.42, 0.13)
         z = z + lines * (1 - hair)
 
