@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from smilelab.artifacts.gallery import markdown
-from smilelab.artifacts.tables import reported
+from smilelab.artifacts.tables import percent, reported
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
@@ -26,6 +26,8 @@ def results_table(figures: Path, profile: str = "laptop") -> str:
     entry = json.loads((figures / profile / "manifest.json").read_text(encoding="utf-8"))["yang2020-table2"]
     details = pd.read_csv(figures / profile / "yang2020-table2-2.csv", dtype=str, keep_default_na=False)
     printed = reported("yang2020-table2").query("row == 'RealSmileNet' and database == 'uva-nemo'")["value"].iloc[0]
+    counts = reported("yang2020-table1").query("database == 'uva-nemo'").set_index("quantity")["value"]
+    posed, spontaneous = int(counts["posed clips"]), int(counts["spontaneous clips"])
     rows = [
         {
             "RealSmileNet on UvA-NEMO": row["protocol"],
@@ -38,7 +40,8 @@ def results_table(figures: Path, profile: str = "laptop") -> str:
         for row in details.to_dict("records")
     ]
     paper = {"RealSmileNet on UvA-NEMO": "as printed in the paper", "data": "UvA-NEMO", "accuracy % [95 %]": printed}
-    rows.append({**paper, "majority %": "51.9", "clips / subjects / folds": "1240 / 400 / 10"})
+    majority = percent(max(posed, spontaneous) / (posed + spontaneous))
+    rows.append({**paper, "majority %": majority, "clips / subjects / folds": f"{posed + spontaneous} / 400 / 10"})
     note = (
         f"`make paper PROFILE={profile}`, commit {entry['commit']}, {entry['made']}; all files: `figures/{profile}/`."
     )

@@ -14,6 +14,7 @@ from smilelab.artifacts import diagrams, figures, tables
 from smilelab.artifacts.catalogue import CATALOGUE, MAKERS, makes
 from smilelab.artifacts.gallery import Gallery, markdown
 from smilelab.artifacts.product import NOT_RUN, Product
+from smilelab.artifacts.readme import results_table, with_results
 from smilelab.training import TrainingOptions
 
 
@@ -238,3 +239,14 @@ def test_product_shows_itself_in_a_notebook(store, results):
     html = tables.yang2020_table2({"uva-nemo": store}, {"uva-nemo": {"validation": results}})._repr_html_()
     assert "simulated data" in html
     assert "<table" in html
+
+
+def test_the_readmes_results_are_those_of_the_published_artifacts():
+    project = Path(__file__).parents[2]
+    readme = (project / "README.md").read_text()
+    assert with_results(readme, results_table(project / "figures")) == readme
+
+
+def test_results_replace_only_what_stands_between_the_markers():
+    text = "a\n<!-- results:begin -->\nold\n<!-- results:end -->\nb\n"
+    assert with_results(text, "new") == "a\n<!-- results:begin -->\nnew\n<!-- results:end -->\nb\n"
