@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -11,7 +12,9 @@ import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from sample_videos import FPS, Rendered, StandIn, blank, real_clip, render
@@ -84,8 +87,6 @@ def test_a_part_of_a_video(videos: dict[str, Path]) -> None:
 def test_a_damaged_end_is_kept_out_and_said(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     video.write(path, render(3, seconds=2.0).images, FPS, crf=5)
-    import av
-
     with av.open(str(path)) as container:
         entry = container.streams.video[0].index_entries[35]
     data = bytearray(path.read_bytes())
@@ -252,14 +253,16 @@ import json, sys
 sys.path.insert(0, {tests!r})
 from sample_videos import StandIn
 from smilelab.preprocess.build import Recipe, build
-build(StandIn(json.loads({rows!r})), Recipe(size=24), {root!r}, jobs={jobs}, progress=False)
+build(StandIn(json.loads({rows!r})), Recipe(size=24), {root!r}, jobs={jobs}, progress={progress})
 """
 
 
-def start(rows: list[dict[str, object]], root: Path, jobs: int) -> subprocess.Popen[bytes]:
+def start(
+    rows: list[dict[str, object]], root: Path, jobs: int, progress: bool = False, **options: Any
+) -> subprocess.Popen[bytes]:
     tests = str(Path(__file__).parents[1])
-    code = SCRIPT.format(tests=tests, rows=json.dumps(rows), root=str(root), jobs=jobs)
-    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    code = SCRIPT.format(tests=tests, rows=json.dumps(rows), root=str(root), jobs=jobs, progress=progress)
+    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True, **options)
 
 
 def many(videos: dict[str, Path], count: int) -> list[dict[str, object]]:
@@ -293,6 +296,32 @@ def test_two_builds_of_one_store_at_once(tmp_path: Path, videos: dict[str, Path]
     both = [start(rows, tmp_path / "both", 1) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert tree(tmp_path / "both" / whole.path.name) == tree(whole.path)
+
+
+def test_a_second_build_waits_for_the_first(tmp_path: Path, videos: dict[str, Path]) -> None:
+    rows = many(videos, 3)
+    root = tmp_path / "store"
+    folder = root / f"stand-in-{RECIPE.hash}-0123abcd"
+    folder.mkdir(parents=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = start(rows, root, 1, stderr=subprocess.PIPE, progress=True)
+        assert b"being built by another process; waiting" in waiting.stderr.readline()
+        assert not list(folder.rglob("*.json"))
+    waiting.communicate()
+    assert waiting.returncode == 0
+    assert len(ClipStore(folder).manifest) == 3
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*paths: object) -> None:
+        raise OSError("killed here")
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(building.os, "replace", full)
+    with pytest.raises(OSError, match="killed here"):
+        building._write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old"
 
 
 def test_only_the_surroundings_of_the_face_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

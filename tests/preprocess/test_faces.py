@@ -11,7 +11,7 @@ import pytest
 from sample_videos import FPS, Rendered, blank, real_clip, render
 
 from smilelab.preprocess import faces, video
-from smilelab.preprocess.crops import iou
+from smilelab.preprocess.crops import face_pose, iou, pose_box
 from smilelab.preprocess.faces import FaceTracker
 from smilelab.preprocess.tracks import FaceTrack, Sighting
 
@@ -70,6 +70,23 @@ def test_landmarks_do_not_depend_on_the_scale_of_the_frame(person: Rendered) -> 
     centre = (large.landmarks + 0.5) / 3 - 0.5
     side = (small.boxes[:, 2] - small.boxes[:, 0]).mean()
     assert np.abs(centre - small.landmarks)[:, INNER].mean() / side < 0.02
+
+
+def test_landmarks_depend_little_on_where_the_detectors_box_fell(person: Rendered) -> None:
+    rng = np.random.default_rng(0)
+    spreads = []
+    for image, truth in list(zip(person.images, person.landmarks, strict=True))[:25:3]:
+        box = pose_box(face_pose(truth))
+        side = box[2] - box[0]
+        found = []
+        for _ in range(6):
+            seen = faces._Seen(0.0, image)
+            half = side / 2 * np.exp(rng.uniform(-0.1, 0.1))
+            centre = (box[:2] + box[2:]) / 2 + side * rng.uniform(-0.1, 0.1, 2)
+            seen.box = np.concatenate([centre - half, centre + half])
+            found.append(seen.landmarks())
+        spreads.append(np.std(found, axis=0)[INNER].mean() / side)
+    assert np.mean(spreads) < 0.0025
 
 
 def test_the_frame_in_which_a_face_goes_is_found(person: Rendered, looks: list[int]) -> None:

@@ -232,14 +232,17 @@ def test_broken_files(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_frames_before_a_corruption_are_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.7])
+def test_frames_before_a_corruption_are_kept(tmp_path: Path, share: float, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.mp4"
     video.write(path, textured(60), 25)
     before = [frame.image for frame in video.read(path)]
     with av.open(str(path)) as container:
         entry = container.streams.video[0].index_entries[40]
     data = bytearray(path.read_bytes())
-    data[entry.pos + 5 : entry.pos + entry.size] = np.random.default_rng(0).bytes(entry.size - 5)
+    start = entry.pos + 5 + int(share * (entry.size - 5))
+    end = entry.pos + entry.size
+    data[start:end] = bytes(end - start)
     path.write_bytes(data)
     frames = video.read(path)
     kept = [frame.image for frame in frames]
@@ -275,8 +278,15 @@ def test_a_missing_end_is_noticed(tmp_path: Path, container: str, options: dict[
 def test_written_bytes_are_reproducible_and_tagged(tmp_path: Path) -> None:
     paths = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     for path in paths:
-        video.write(path, textured(20), 29.97, metadata={"comment": "simulated by smilelab"})
+        # Large enough for x264 to take several threads if it may.
+        video.write(
+            path,
+            [image.repeat(6, 0).repeat(6, 1) for image in textured(8)],
+            29.97,
+            metadata={"comment": "simulated by smilelab"},
+        )
     assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert b" threads=1 " in paths[0].read_bytes(), "x264 notes its settings in the stream"
     with av.open(str(paths[0])) as container:
         stream = container.streams.video[0]
         assert container.metadata["comment"] == "simulated by smilelab"
