@@ -52,7 +52,9 @@ _BLOCK = 1 << 16
 class Database(Protocol):
     """What `build` needs of a database; those of `smilelab.datasets` have it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name."""
 
     @property
     def simulated(self) -> bool:
