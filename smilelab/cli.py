@@ -123,7 +123,7 @@ def preprocess(
     from smilelab.preprocess.build import Recipe, build
 
     try:
-        recipe = Recipe(crop=crop, size=size, fps=fps, boxes=boxes)
+        recipe = Recipe(crop=crop, size=size, fps=fps, boxes=boxes)  # type: ignore[arg-type]  # click checked them
         store = build(datasets.open(database, folder), recipe, out or home() / "data" / "clips", jobs=jobs)
     except ValueError as error:
         _fail(error)
