@@ -18,7 +18,7 @@ class MemoryStore:
         {"seed": 1},
         "seeded for a test",
     )
-    recipe = {"crop": "box", "size": 16, "fps": 5.0}  # noqa: RUF012  # never changed
+    recipe = {"crop": "box", "size": 24, "fps": 5.0}  # noqa: RUF012  # never changed
 
     def __init__(self, path="memory"):
         self.path = Path(path)
@@ -31,7 +31,7 @@ class MemoryStore:
         label = int(clip_id[-1])
         generator = np.random.default_rng(sum(map(ord, clip_id)))
         ramp = np.linspace(60, 180, 5 + generator.integers(0, 3))[:: 1 if label else -1]
-        noise = generator.integers(0, 20, (len(ramp), 16, 16, 3))
+        noise = generator.integers(0, 20, (len(ramp), 24, 24, 3))
         return (ramp[:, None, None, None] + noise).astype(np.uint8)
 
     def times(self, clip_id):

@@ -16,9 +16,9 @@ from smilelab.training import TrainingOptions
 def weights_file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     store = MemoryStore()
-    store.recipe = vars(Recipe(size=16))
+    store.recipe = vars(Recipe(size=24))
     options = TrainingOptions(epochs=1, batch_size=8)
-    spec = specs.specify(store, training=options, model_options=(("size", 16),))[0]
+    spec = specs.specify(store, training=options, model_options=(("size", 24),))[0]
     run = runs.run(spec, store, folder / "runs")
     return prediction.export_weights(run, store, folder / "tiny.safetensors", trained_on="a test")
 
@@ -33,7 +33,7 @@ def test_exported_weights_come_back_with_recipe_and_provenance(weights_file):
     assert weights.name == "tiny"
     assert weights.simulated is True
     assert weights.trained_on == "a test"
-    assert weights.recipe == Recipe(size=16)
+    assert weights.recipe == Recipe(size=24)
     assert not weights.model.training
 
 

@@ -30,7 +30,7 @@ def options():
 
 
 def specify(store, options, **fields):
-    return specs.specify(store, training=options, model_options=(("size", 16),), **fields)
+    return specs.specify(store, training=options, model_options=(("size", 24),), **fields)
 
 
 def test_a_run_leaves_all_its_files_and_is_loaded_the_second_time(store, options, tmp_path, monkeypatch):
@@ -60,7 +60,7 @@ def test_kept_weights_reproduce_the_predictions(store, options, tmp_path):
     from smilelab import models, training
 
     result = runs.run(specify(store, options)[0], store, tmp_path)
-    model = models.build("realsmilenet", size=16)
+    model = models.build("realsmilenet", size=24)
     model.load_state_dict(load_file(result.weights))
     again = training.predict(model, [store.frames(clip_id) for clip_id in result.predictions["clip_id"]])
     np.testing.assert_allclose(again, result.predictions["probability"], atol=1e-6)
@@ -216,7 +216,7 @@ from smilelab import runs
 from smilelab.training import TrainingOptions
 store = memory_store.MemoryStore()
 options = TrainingOptions(epochs=40, batch_size=4)
-spec = specs.specify(store, training=options, model_options=(("size", 16),))[0]
+spec = specs.specify(store, training=options, model_options=(("size", 24),))[0]
 runs.run(spec, store, {root!r})
 """
 

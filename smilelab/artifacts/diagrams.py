@@ -16,6 +16,7 @@ from torch import nn
 
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.product import Product
+from smilelab.models.convolution import BlockConvolution
 
 _FRAMES = 7
 _COLORS = {"TSA": "#f6d9c4", "FPN": "#cfe3f3", "ConvLSTM": "#d7ecd3", "classification block": "#e5d8ee", "": "#f2f2f2"}
@@ -32,14 +33,24 @@ class Step:
 
 @contextmanager
 def recorded_shapes(model: nn.Module) -> Iterator[dict[str, tuple[int, ...]]]:
-    """Record the output shape of every module that is called inside the block; hooks are removed at its end."""
+    """Record the output shape of every module that is called inside the block; hooks are removed at its end.
+
+    The FPN keeps the pixels of a map in another order between a convolution and its pooling; what is recorded there is
+    the map's size as the convolution sees it (its padding keeps the size).
+    """
     shapes: dict[str, tuple[int, ...]] = {}
+    reordered: list[tuple[int, ...]] = []
     hooks = []
     for name, module in model.named_modules():
 
-        def note(_module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
-            if isinstance(output, torch.Tensor):
-                shapes[name] = tuple(output.shape)
+        def note(module: nn.Module, inputs: tuple[object, ...], output: object, name: str = name) -> None:
+            if not isinstance(output, torch.Tensor):
+                return
+            shapes[name] = tuple(output.shape)
+            if isinstance(module, BlockConvolution) and isinstance(inputs[0], torch.Tensor):
+                reordered[:] = [tuple(output.shape[2:]), tuple(inputs[0].shape[2:])]
+            if reordered and tuple(output.shape[2:]) == reordered[0]:
+                shapes[name] = (*output.shape[:2], *reordered[1])
 
         hooks.append(module.register_forward_hook(note))
     try:
@@ -112,9 +123,8 @@ def _operator(module: nn.Module) -> str:
         return f"dropout {module.p:g}"
     if isinstance(module, nn.Linear):
         return f"linear\n{module.in_features}→{module.out_features}"
-    return {"BatchNorm": "batch norm", "BatchNorm2d": "batch norm", "Flatten": "flatten"}.get(
-        type(module).__name__, type(module).__name__
-    )
+    names = {"BatchNorm2d": "batch norm", "BlockMean": "mean pool 2×2", "Flatten": "flatten"}
+    return names.get(type(module).__name__, type(module).__name__)
 
 
 @makes("yang2020-fig2")

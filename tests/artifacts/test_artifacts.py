@@ -26,7 +26,7 @@ def store():
 @pytest.fixture(scope="module")
 def results(store, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
-    chosen = specs.specify(store, training=TrainingOptions(epochs=1, batch_size=8), model_options=(("size", 16),))
+    chosen = specs.specify(store, training=TrainingOptions(epochs=1, batch_size=8), model_options=(("size", 24),))
     return [runs.run(spec, store, root) for spec in chosen]
 
 
@@ -199,7 +199,9 @@ def test_every_made_artifact_has_a_maker_in_the_notebook_it_names():
 def test_drawings_carry_the_live_models_shapes_and_sizes():
     model = models.build("realsmilenet", size=64)
     outputs = [step.output for step in diagrams.realsmilenet_steps(model)]
-    assert outputs[1] == "T × 3 × 64 × 64"
+    assert outputs[1:6] == [
+        f"T × {maps}" for maps in ("3 × 64 × 64", "3 × 64 × 64", "4 × 64 × 64", "4 × 32 × 32", "6 × 32 × 32")
+    ]
     assert "T × 6 × 16 × 16" in outputs
     assert "8 × 16 × 16" in outputs
     operators = " ".join(step.operator for step in diagrams.realsmilenet_steps(model))

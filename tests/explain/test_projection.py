@@ -7,17 +7,17 @@ from smilelab import models, training
 from smilelab.explain.projection import embeddings, tsne
 
 
-def clips_of(lengths, size=16):
+def clips_of(lengths, size=24):
     generator = np.random.default_rng(0)
     return [generator.integers(0, 256, (length, size, size, 3), dtype=np.uint8) for length in lengths]
 
 
 def test_embeddings_are_the_layers_output_in_the_given_order():
     torch.manual_seed(0)
-    model = models.build("realsmilenet", size=16).eval()
+    model = models.build("realsmilenet", size=24).eval()
     clips = clips_of([3, 7, 5, 2, 6])
     together = embeddings(model, model.head.relu, clips, batch_size=2)
-    assert together.shape == (5, 10)
+    assert together.shape == (5, 40)
     for row, clip in zip(together, clips, strict=True):
         seen = []
         hook = model.head.relu.register_forward_hook(lambda _m, _i, output, seen=seen: seen.append(output.flatten(1)))
@@ -27,16 +27,16 @@ def test_embeddings_are_the_layers_output_in_the_given_order():
 
 
 def test_no_hook_is_left_behind_after_an_error():
-    model = models.build("realsmilenet", size=16)
-    with pytest.raises(ValueError, match="16"):
-        embeddings(model, model.head.relu, clips_of([3], size=24))
+    model = models.build("realsmilenet", size=24)
+    with pytest.raises(ValueError, match="24"):
+        embeddings(model, model.head.relu, clips_of([3], size=32))
     assert not model.head.relu._forward_hooks
 
 
 def test_a_layer_called_per_frame_is_refused():
-    model = models.build("realsmilenet", size=16)
+    model = models.build("realsmilenet", size=24)
     with pytest.raises(ValueError, match="one row a clip"):
-        embeddings(model, model.encoder.fpn.relu1, clips_of([3, 4]))
+        embeddings(model, model.encoder.fpn, clips_of([3, 4]))
 
 
 def test_projection_keeps_apart_what_is_apart_and_is_seeded():
