@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import time
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -167,7 +168,9 @@ def run_all(
         else:
             pending[spec.hash] = spec
     total = len(pending)
-    with _bar(total, progress and total > 0, "runs") as advance:
+    with _bar(total, progress and total > 0, "runs") as advance, warnings.catch_warnings():
+        # Workers keep freed memory on purpose (smilelab.allocator); joblib takes that for a leak and says so.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         for _attempt in range(2):
             parallel = joblib.Parallel(n_jobs=jobs or joblib.cpu_count(), return_as="generator_unordered")
             tasks = [joblib.delayed(_run_or_record)(spec, store.path, str(root), device) for spec in pending.values()]

@@ -290,6 +290,11 @@ def sheet(path: str, seed: int) -> None:
         turns = [(0.03 * (k - 1.5), 0, 0.02 * (k - 1), 0, 0, 1) for k in range(4)]
         rows.append(np.hstack([renderer.render(s, p) for s, p in zip(states, turns, strict=True)]))
     picture = np.hstack([np.vstack(rows[0::2]), np.vstack(rows[1::2])])
+    picture = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    legend = np.full((26, picture.shape[1], 3), 255, np.uint8)
+    text = "Simulated faces: 12 people who do not exist, in 4 states each (smilelab simulator)"
+    cv2.putText(legend, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
+    picture = np.vstack([picture, legend])
     if not cv2.imwrite(path, picture[..., ::-1]):
         raise SystemExit(
             f"found {path!r}; expected a path that can be written as a picture; name one such as sheet.png"

@@ -333,7 +333,8 @@ def write(
 
 
 def _h264_stream(container: Any, rate: Fraction, width: int, height: int, crf: float, preset: str) -> Any:
-    stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": preset})
+    # No B-frames: with them x264 decides by memory it never wrote, and the same frames give other bytes.
+    stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": preset, "bf": "0"})
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     context = stream.codec_context
     context.thread_count = 1
