@@ -55,7 +55,7 @@ class ClipStore:
     provenance : dict
         The simulator's settings; empty for a real database.
     hash : str
-        12 hex digits over the recipe and every clip's id, label and content.
+        12 hex digits over the recipe and every clip's id, label, subject and content.
     folds_source : str
         Where the folds come from, to be printed under every table.
 
@@ -240,19 +240,19 @@ def file_stem(clip_id: str) -> str:
 
 
 def content_hash(recipe: dict[str, Any], manifest: pd.DataFrame) -> str:
-    """12 hex digits over a recipe and every clip's id, label and content.
+    """12 hex digits over a recipe and every clip's id, label, subject and content.
 
     Parameters
     ----------
     recipe : dict
         JSON-able.
     manifest : DataFrame
-        Indexed by ``clip_id``, with ``label`` and ``sha256``.
+        Indexed by ``clip_id``, with ``label``, ``subject`` and ``sha256``.
 
     Returns
     -------
     str
     """
-    clips = [[clip, int(row.label), row.sha256] for clip, row in manifest.sort_index().iterrows()]
+    clips = [[clip, int(row.label), row.subject, row.sha256] for clip, row in manifest.sort_index().iterrows()]
     content = json.dumps([recipe, clips], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:12]

@@ -34,6 +34,8 @@ from smilelab.clips import ClipStore
 from smilelab.datasets import splits
 from smilelab.specs import RunError, RunSpec, folds_of, split_name
 
+# A subject may be called "NA"; and what was written is read back to the last bit.
+_PLAIN_TEXT: dict[str, Any] = {"keep_default_na": False, "float_precision": "round_trip"}
 _RESULT_FILES = ("spec.json", "metrics.json", "history.csv", "predictions.csv", "model.safetensors", "environment.json")
 
 
@@ -57,7 +59,7 @@ class RunResult:
     @property
     def predictions(self) -> pd.DataFrame:
         """One row a test clip: ``clip_id, subject, label, probability, fold, seed``."""
-        return pd.read_csv(self.folder / "predictions.csv", dtype={"clip_id": str, "subject": str})
+        return pd.read_csv(self.folder / "predictions.csv", dtype={"clip_id": str, "subject": str}, **_PLAIN_TEXT)
 
     @property
     def weights(self) -> Path:
@@ -254,7 +256,11 @@ def _compute(spec: RunSpec, store: ClipStore, part: Path, device: str) -> Path:
         checkpoint=part / "checkpoint.pt",
     )
     model.load_state_dict(trained.state_dict)
-    probability = training.predict(model, _frames(store, test), device=device)
+    settings = spec.training
+    clips = _frames(store, test)
+    probability = training.predict(
+        model, clips, batch_size=settings.batch_size, device=device, precision=settings.precision
+    )
     predictions = pd.DataFrame({"clip_id": test, "subject": table.loc[test, "subject"].to_numpy()})
     predictions["label"] = labels[test].to_numpy()
     predictions["probability"] = probability

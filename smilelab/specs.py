@@ -20,6 +20,10 @@ class RunError(ValueError):
     """A specification that cannot be run."""
 
 
+# Raised whenever the same specification comes to give another result: models, training, selection or seeding changed.
+ALGORITHM = 1
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """Everything that decides a run's result.
@@ -71,7 +75,7 @@ class RunSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the specification as it is written to ``spec.json``."""
-        return {**asdict(self), "model_options": dict(self.model_options)}
+        return {**asdict(self), "model_options": dict(self.model_options), "algorithm": ALGORITHM}
 
     @property
     def hash(self) -> str:
@@ -83,6 +87,7 @@ class RunSpec:
     def from_dict(content: dict[str, Any]) -> RunSpec:
         """Read back what :meth:`as_dict` gave."""
         content = dict(content)
+        content.pop("algorithm")
         options = tuple(content.pop("model_options").items())
         return RunSpec(training=TrainingOptions(**content.pop("training")), model_options=options, **content)
 
@@ -96,7 +101,7 @@ def folds_of(store: ClipStore) -> Folds:
 def split_name(store: ClipStore) -> str:
     """Name of a store's folds: their kind and a hash of their membership."""
     folds = folds_of(store)
-    return f"{'official' if folds.official else 'seeded'}-{folds.fingerprint()}"
+    return f"{'official' if folds.official else 'other'}-{folds.fingerprint()}"
 
 
 def specify(store: ClipStore, *, folds: Sequence[int] = (), trials: int = 1, **fields: Any) -> list[RunSpec]:

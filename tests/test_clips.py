@@ -147,11 +147,18 @@ def test_file_names() -> None:
 
 
 def test_the_hash_covers_recipe_labels_and_content() -> None:
-    table = pd.DataFrame({"label": [1, 0], "sha256": ["aa", "bb"], "age": [1, 2]}, index=["x", "y"])
-    expected = hashlib.sha256(b'[{"size":8},[["x",1,"aa"],["y",0,"bb"]]]').hexdigest()[:12]
+    table = pd.DataFrame(
+        {"label": [1, 0], "subject": ["s", "t"], "sha256": ["aa", "bb"], "age": [1, 2]}, index=["x", "y"]
+    )
+    expected = hashlib.sha256(b'[{"size":8},[["x",1,"s","aa"],["y",0,"t","bb"]]]').hexdigest()[:12]
     assert clips.content_hash({"size": 8}, table) == expected
     assert clips.content_hash({"size": 8}, table.iloc[::-1]) == expected
     assert clips.content_hash({"size": 8}, table.assign(age=0)) == expected
-    for other in (table.assign(label=[1, 1]), table.assign(sha256=["aa", "cc"]), table.iloc[:1]):
+    for other in (
+        table.assign(label=[1, 1]),
+        table.assign(subject="s"),
+        table.assign(sha256=["aa", "cc"]),
+        table.iloc[:1],
+    ):
         assert clips.content_hash({"size": 8}, other) != expected
     assert clips.content_hash({"size": 9}, table) != expected

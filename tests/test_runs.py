@@ -172,7 +172,7 @@ def test_a_failure_is_forgotten_once_the_run_succeeds(store, options, tmp_path, 
 )
 def test_unknown_choices_are_refused(fields, message):
     with pytest.raises(RunError, match=message):
-        RunSpec("uva-nemo", "x", "seeded-y", 1, **fields)
+        RunSpec("uva-nemo", "x", "other-y", 1, **fields)
 
 
 def test_unknown_fold_is_refused(store, options):
@@ -183,7 +183,7 @@ def test_unknown_fold_is_refused(store, options):
 def test_changed_folds_are_noticed(store, options, tmp_path, monkeypatch):
     spec = specify(store, options)[0]
     monkeypatch.setattr(MemoryStore, "folds", lambda self: [list(self.usable.index[:2]), list(self.usable.index[2:])])
-    with pytest.raises(RunError, match="expected seeded-"):
+    with pytest.raises(RunError, match="expected other-"):
         runs.run(spec, store, tmp_path)
 
 

@@ -14,7 +14,7 @@ from smilelab.artifacts.gallery import Gallery
 from smilelab.clips import ClipStore
 from smilelab.preprocess.build import Recipe, build
 from smilelab.runs import RunFailure, RunResult
-from smilelab.simulator.databases import simulate
+from smilelab.simulator.databases import SIMULATOR_VERSION, simulate
 from smilelab.specs import RunSpec, specify
 from smilelab.training import TrainingOptions
 
@@ -88,8 +88,10 @@ class Study:
         if name in self.folders:
             return datasets.open(name, self.home / Path(self.folders[name]).expanduser())
         width, height = self.simulation["resolution"]
+        # The version is in the name: a newer simulator makes a database of its own beside an older one's.
         parts = [
             name,
+            f"v{SIMULATOR_VERSION}",
             f"{self.simulation['subjects']}-subjects",
             f"seed-{self.simulation['seed']}",
             f"{width}x{height}",

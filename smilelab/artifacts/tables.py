@@ -78,17 +78,12 @@ def yang2020_table1(stores: Mapping[str, ClipStore]) -> Product:
         rows.append({"database": label, "": "measured", **measured})
     notes = [
         f"{database_label(name, simulated=store.simulated)}: {len(store.manifest)} clips listed, {len(store.usable)} "
-        f"usable; of the others the reasons are in the manifest. {folds_note(store).capitalize()}."
+        f"usable; of the others the reasons are in the manifest. {store.folds_source.capitalize()}."
         for name, store in stores.items()
     ]
     return Product(
         {"Smile databases, reported and measured": pd.DataFrame(rows)}, notes=notes, stores=[*stores.values()]
     )
-
-
-def folds_note(store: ClipStore) -> str:
-    """Where a store's folds come from, for the notes under a table."""
-    return "folds of the simulated copy" if store.simulated else store.folds_source
 
 
 def _plain_name(name: str) -> str:
@@ -150,7 +145,7 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
         "Reported numbers are as Yang et al. print them; they come from papers with different landmarks and selection.",
         "Measured main column: " + SELECTION_LABELS["validation"] + ". 'not run' marks a method without runs.",
     ]
-    notes += [f"{database_label(n, simulated=s.simulated)}: {folds_note(s)}." for n, s in stores.items()]
+    notes += [f"{database_label(n, simulated=s.simulated)}: {s.folds_source}." for n, s in stores.items()]
     notes += [_failed(runs) for by in results.values() for runs in by.values() if _failed(runs)]
     every = [run for by in results.values() for runs in by.values() for run in runs]
     return Product(tables, notes=notes, stores=[*stores.values()], runs=every)

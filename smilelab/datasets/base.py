@@ -102,12 +102,16 @@ class Database(ABC):
 
     @property
     def simulated(self) -> bool:
-        """Whether the videos come from the simulator."""
-        return (self.root / SIMULATION_MARKER).is_file()
+        """Whether the videos come from the simulator: its marker is here, or the metadata say so."""
+        return (self.root / SIMULATION_MARKER).is_file() or self.metadata_say_simulated()
+
+    def metadata_say_simulated(self) -> bool:
+        """Whether the metadata themselves name the simulator, so that a lost marker makes nothing look real."""
+        return False
 
     def fingerprint(self) -> str:
         """Eight hex digits over clip ids, labels, subjects and file sizes: another copy of the same data is equal."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"simulated" if self.simulated else b"")
         for row in self._index.sort_values("clip_id").to_dict("records"):
             path = Path(row["path"])
             size = path.stat().st_size if path.is_file() else -1

@@ -15,6 +15,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 OFFICIAL = "official folds"
 SEEDED = "not the official folds"
+SIMULATED = "folds of the simulated copy"
 
 
 class SplitError(ValueError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +15,7 @@ from smilelab.datasets import splits
 from smilelab.datasets.base import POSED, SPONTANEOUS, Database, DatabaseError
 
 _STEM = re.compile(r"^(?P<subject>\d{3})_(?P<kind>deliberate|spontaneous)_smile_\d+$")
+_DETAILS = "UvA-NEMO_Smile_Database_File_Details.txt"
 _HEADING_LINES = 5
 _LABELS = {"deliberate": POSED, "spontaneous": SPONTANEOUS}
 _ADULT_FROM_YEARS = 18
@@ -63,7 +66,7 @@ class UvaNemo(Database):
         DatabaseError
             No detail file, no ``videos`` folder, or a line that cannot be read.
         """
-        details = self._one("UvA-NEMO_Smile_Database_File_Details.txt")
+        details = self._one(_DETAILS)
         videos = self.root / "videos"
         if not videos.is_dir():
             raise DatabaseError(f"{self.root}: no folder videos/ here, expected the clips there. {self.how_to_obtain}")
@@ -114,7 +117,15 @@ class UvaNemo(Database):
             Fold files that leak, leave clips out or contradict the labels.
         """
         index = self.index()
-        return splits.read_official(self.root, index) or splits.seeded(index, folds=10, seed=0)
+        found = splits.read_official(self.root, index)
+        if found is None:
+            return splits.seeded(index, folds=10, seed=0)
+        return replace(found, source=splits.SIMULATED, official=False) if self.simulated else found
+
+    def metadata_say_simulated(self) -> bool:
+        """Whether the heading of the file details names the simulator."""
+        with self._one(_DETAILS).open(encoding="utf-8", errors="replace") as lines:
+            return any("simulated by smilelab" in line.lower() for line in islice(lines, _HEADING_LINES))
 
     def _one(self, name: str) -> Path:
         path = self.root / name

@@ -184,6 +184,19 @@ def test_provenance_and_fingerprint(root):
     simulated = datasets.open("uva-nemo", root)
     assert simulated.simulated
     assert simulated.provenance == {"seed": 3}
-    assert simulated.fingerprint() == before
+    assert simulated.fingerprint() != before
+    (root / "SIMULATED.json").unlink()
+    assert datasets.open("uva-nemo", root).fingerprint() == before
     (root / "videos" / "001_deliberate_smile_2.mp4").write_bytes(b"other content")
     assert datasets.open("uva-nemo", root).fingerprint() != before
+
+
+def test_a_simulated_copy_that_lost_its_marker_is_still_simulated(root, monkeypatch):
+    write_json_folds(root, BY_SUBJECT)
+    assert datasets.open("uva-nemo", root).folds().official
+    monkeypatch.setitem(globals(), "HEADING", [HEADING[0], "", "Simulated by smilelab: no real person.", "", HEADING[4]])
+    write_details(root, [line(*clip) for clip in CLIPS])
+    database = datasets.open("uva-nemo", root)
+    assert database.simulated
+    assert not database.folds().official
+    assert database.folds().source == "folds of the simulated copy"
