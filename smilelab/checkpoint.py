@@ -14,6 +14,10 @@ import torch
 _MAGIC = b"smilelab-checkpoint-1\n"
 
 
+class OtherTraining(ValueError):
+    """A checkpoint was written by a training with other settings, data or starting weights."""
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors and plain Python values) to `path` so that a kill leaves the old file or the new one."""
     buffer = io.BytesIO()
@@ -44,7 +48,7 @@ def load(path: Path, *, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
 
     Raises
     ------
-    ValueError
+    OtherTraining
         The file belongs to another training.
     """
     if not path.exists():
@@ -58,7 +62,7 @@ def load(path: Path, *, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
     found = state["fingerprint"]
     different = sorted(key for key in fingerprint.keys() | found.keys() if fingerprint.get(key) != found.get(key))
     if different:
-        raise ValueError(
+        raise OtherTraining(
             f"{path} is the checkpoint of another training (other {', '.join(different)}); "
             "give this training another file or remove that one"
         )

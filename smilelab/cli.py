@@ -1,4 +1,4 @@
-"""The command line: simulate, check, preprocess, reproduce, status, predict."""
+"""The command line: simulate, check, preprocess, reproduce, status, predict, export."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ smilelab preprocess uva-nemo DIR         videos to face crops, below data/clips
 smilelab reproduce --profile smoke       run the notebooks; tables and figures go to figures/
 smilelab status                          which tables and figures are made, stale or waiting
 smilelab predict VIDEO...                score videos of your own
+smilelab export RUN FILE                 weights of a finished run, for predict --weights FILE
 
-A database is simulated unless you give its folder: --database uva-nemo=DIR. Profiles: smoke takes minutes, laptop an
-hour or so, paper the papers' settings. Each command explains itself with --help.
+A database is simulated unless you give its folder: --database uva-nemo=DIR. Profiles: smoke takes minutes, laptop under
+half an hour, paper the papers' settings. Each command explains itself with --help.
 """
 
 
@@ -69,7 +70,7 @@ def simulate(
             asymmetry=not no_asymmetry,
             jobs=jobs,
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         _fail(error)
     click.echo(f"{made}: simulated {database}")
 
@@ -86,7 +87,7 @@ def check(folder: Path, name: str | None) -> None:
         try:
             database = datasets.open(candidate, folder)
             folds = database.folds()
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             errors.append(error)
             continue
         index, deviations = database.index(), database.deviations()
@@ -125,7 +126,7 @@ def preprocess(
     try:
         recipe = Recipe(crop=crop, size=size, fps=fps, boxes=boxes)  # type: ignore[arg-type]  # click checked them
         store = build(datasets.open(database, folder), recipe, out or home() / "data" / "clips", jobs=jobs)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         _fail(error)
     click.echo(f"{store.path}: {len(store.usable)} of {len(store.manifest)} clips usable")
 
@@ -153,7 +154,7 @@ def reproduce(profile: str, only: tuple[str, ...], databases: tuple[str, ...]) -
         for name, place in folders.items():
             datasets.open(name, place)
         run(profile, only=only, databases=folders, say=lambda line: click.echo(f"smilelab: {line}", err=True))
-    except (NotebookError, ValueError) as error:
+    except (NotebookError, ValueError, OSError) as error:
         _fail(error)
     load_makers()
     gallery = Gallery(profile, home() / "figures", home())
@@ -210,6 +211,29 @@ def predict(videos: tuple[str, ...], weights_file: Path | None, as_json: bool) -
     if as_json:
         click.echo(json.dumps([prediction.as_json() for prediction in predictions], indent=1))
     sys.exit(2 if any(prediction.status == "failed" for prediction in predictions) else 0)
+
+
+@main.command()
+@click.argument("run")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def export(run: str, file: Path) -> None:
+    """Write the weights of RUN (a folder name in data/runs) to FILE, for `smilelab predict --weights FILE`."""
+    from smilelab.artifacts.study import home
+    from smilelab.clips import stores
+    from smilelab.prediction import export_weights
+    from smilelab.runs import load
+
+    try:
+        result = load(home() / "data" / "runs" / run)
+        fitting = [store for store in stores(home() / "data" / "clips") if store.hash == result.spec.store]
+        if not fitting:
+            raise ValueError(
+                f"run {run}: its clip store {result.spec.store} is not in data/clips; preprocess it again."
+            )
+        export_weights(result, fitting[0], file)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    click.echo(f"{file}: weights of run {run}")
 
 
 def _size(text: str) -> tuple[int, int] | None:

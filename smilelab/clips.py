@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -237,6 +238,15 @@ def file_stem(clip_id: str) -> str:
         return clip_id
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", clip_id)[:60].strip("-")
     return f"{plain}.{hashlib.sha256(clip_id.encode()).hexdigest()[:12]}"
+
+
+def stores(root: str | os.PathLike[str]) -> list[ClipStore]:
+    """Finished clip stores below a folder; those of another format are left out."""
+    found = []
+    for path in sorted(Path(root).glob(f"*/{STORE_FILE}")):
+        with contextlib.suppress(ClipStoreError):
+            found.append(ClipStore(path.parent))
+    return found
 
 
 def content_hash(recipe: dict[str, Any], manifest: pd.DataFrame) -> str:

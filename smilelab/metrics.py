@@ -64,6 +64,8 @@ def checked(predictions: pd.DataFrame) -> pd.DataFrame:
     absent = [column for column in PREDICTION_COLUMNS if column not in predictions]
     if absent:
         raise MetricError(f"predictions lack the column(s) {', '.join(absent)}.")
+    if predictions["subject"].isna().any():
+        raise MetricError("found predictions without a subject, expected one for each; intervals are over subjects.")
     if predictions.empty:
         raise MetricError("found no predictions, expected at least one row.")
     if not predictions["label"].isin((0, 1)).all():
@@ -108,6 +110,9 @@ def summarize(
     Clips of one subject are not independent, so whole subjects are drawn with replacement. When a clip was predicted
     several times (trials), all its predictions stay with its subject: the interval is about new subjects.
 
+    Scores of different models share no scale, so the area under the curve compares clips only within a fold and trial,
+    where the predictions name them (columns ``fold`` and ``seed``), and weighs every comparison equally.
+
     Parameters
     ----------
     predictions : pandas.DataFrame
@@ -143,8 +148,7 @@ def summarize(
             is_class = label == value
             by_class.append(weights @ per_subject(correct & is_class) / (weights @ per_subject(is_class)))
         drawn_balanced = (by_class[0] + by_class[1]) / 2
-        wins = _wins_between_subjects(codes, count, label, probability)
-        pairs = np.outer(per_subject(label == 1), per_subject(label == 0))
+        wins, pairs = _compared_between_subjects(frame, codes, count)
         drawn_auc = ((weights @ wins) * weights).sum(1) / ((weights @ pairs) * weights).sum(1)
     recalls = [correct[label == value].mean() if (label == value).any() else np.nan for value in (0, 1)]
     accuracy_interval, balanced_interval, auc_interval = map(_interval, (drawn_accuracy, drawn_balanced, drawn_auc))
@@ -159,22 +163,26 @@ def summarize(
         balanced_accuracy=float(np.mean(recalls)),
         balanced_accuracy_low=balanced_interval.low,
         balanced_accuracy_high=balanced_interval.high,
-        auc=auc(label, probability),
+        auc=float(wins.sum() / pairs.sum()) if pairs.any() else float("nan"),
         auc_low=auc_interval.low,
         auc_high=auc_interval.high,
         majority=majority_share(clips["label"]),
     )
 
 
-def _wins_between_subjects(codes: np.ndarray, count: int, label: np.ndarray, score: np.ndarray) -> np.ndarray:
-    spontaneous, posed = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
-    wins = np.zeros((count, count))
-    if len(spontaneous) and len(posed):
-        higher = (score[spontaneous, None] > score[None, posed]) + 0.5 * (
-            score[spontaneous, None] == score[None, posed]
-        )
-        np.add.at(wins, (codes[spontaneous, None], codes[None, posed]), higher)
-    return wins
+def _compared_between_subjects(frame: pd.DataFrame, codes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Wins of spontaneous over posed clips, and comparisons made, for each pair of subjects, within fold and trial."""
+    label, score = frame["label"].to_numpy(int), frame["probability"].to_numpy(float)
+    named = [column for column in ("fold", "seed") if column in frame]
+    model = frame.groupby(named, sort=False).ngroup().to_numpy() if named else np.zeros(len(frame), int)
+    wins, pairs = np.zeros((count, count)), np.zeros((count, count))
+    for number in np.unique(model):
+        spontaneous = np.flatnonzero((model == number) & (label == 1))[:, None]
+        posed = np.flatnonzero((model == number) & (label == 0))[None, :]
+        higher = (score[spontaneous] > score[posed]) + 0.5 * (score[spontaneous] == score[posed])
+        np.add.at(wins, (codes[spontaneous], codes[posed]), higher)
+        np.add.at(pairs, (codes[spontaneous], codes[posed]), 1.0)
+    return wins, pairs
 
 
 def _interval(drawn: np.ndarray) -> Interval:

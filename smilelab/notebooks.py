@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 import papermill
 import yaml
+from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
@@ -185,6 +186,11 @@ def _execute(path: Path, target: Path, parameters: Mapping[str, Any], root: Path
             stderr_file=sys.stderr,
             config=Config(KernelManager={"transport": "ipc"}),
         )
+    except DeadKernelError:
+        where = executed.relative_to(root)
+        raise NotebookError(
+            f"{path.name}: its kernel died; it may have run out of memory. The executed part is {where}. Run it again."
+        ) from None
     except PapermillExecutionError as error:
         trace = _ANSI.sub("", "\n".join(error.traceback)).strip().splitlines()
         raise NotebookError(

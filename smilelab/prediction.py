@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from smilelab import models, training
 from smilelab.clips import ClipStore
-from smilelab.preprocess.build import Recipe, process
+from smilelab.files import write_atomically
+from smilelab.preprocess.process import Recipe, failed, process
 from smilelab.runs import RunResult
 
 SHIPPED_WEIGHTS = "realsmilenet-simulated"
@@ -129,9 +130,13 @@ def load_weights(path: str | Path | None = None) -> Weights:
     absent = [key for key in ("model", "model_options", "recipe", "simulated", "trained_on") if key not in metadata]
     if absent:
         raise WeightsError(f"{source}: lacks the metadata {', '.join(absent)}; expected weights exported by smilelab.")
-    model = models.build(metadata["model"], **json.loads(metadata["model_options"]))
-    model.load_state_dict(state)
-    recipe = Recipe(**json.loads(metadata["recipe"]))
+    try:
+        recipe = Recipe.from_dict(json.loads(metadata["recipe"]))
+        model = models.build(metadata["model"], **json.loads(metadata["model_options"]))
+        model.load_state_dict(state)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{source}: does not fit this version of smilelab: {reason}. Export it anew.") from None
     return Weights(source.stem, model.eval(), recipe, metadata["simulated"] == "true", metadata["trained_on"])
 
 
@@ -150,8 +155,11 @@ def predict(video: str | Path, weights: Weights) -> Prediction:
     Prediction
         Bad input is a failed prediction with a reason, never an exception.
     """
-    clip = process(Path(video), weights.recipe)
     provenance = (weights.name, weights.simulated)
+    try:
+        clip = process(Path(video), weights.recipe)
+    except Exception as error:  # one video must not stop the others; the reason is told
+        clip = failed(" ".join(f"unexpected {type(error).__name__}: {error}".split()))
     if clip.status == "failed":
         return Prediction(str(video), math.nan, "failed", clip.reason, 0, math.nan, math.nan, *provenance)
     with torch.inference_mode():
@@ -161,7 +169,7 @@ def predict(video: str | Path, weights: Weights) -> Prediction:
     return Prediction(str(video), probability, clip.status, clip.reason, count, start, end, *provenance)
 
 
-def export_weights(run: RunResult, store: ClipStore, path: str | Path, *, trained_on: str) -> Path:
+def export_weights(run: RunResult, store: ClipStore, path: str | Path) -> Path:
     """Write a finished run's weights as a file that :func:`load_weights` reads.
 
     Parameters
@@ -169,23 +177,35 @@ def export_weights(run: RunResult, store: ClipStore, path: str | Path, *, traine
     run : RunResult
         The run.
     store : ClipStore
-        The store it was trained on; its recipe goes into the file.
+        The store it was trained on; its recipe and provenance go into the file.
     path : str or Path
         Where to write.
-    trained_on : str
-        The training data in words, printed with every use of the weights.
 
     Returns
     -------
     Path
+
+    Raises
+    ------
+    WeightsError
+        The store is not the run's.
     """
+    if store.hash != run.spec.store:
+        raise WeightsError(f"{run.spec.hash}: trained on store {run.spec.store}, not on {store.hash}.")
+    scores, origin = run.metrics, "simulated videos" if store.simulated else "videos"
+    trained_on = (
+        f"{origin} in the layout of {store.database}, {scores['train_clips']} clips; accuracy on the unseen subjects "
+        f"of fold {run.spec.fold}: {100 * scores['accuracy']:.1f} % of {scores['n']} clips, majority "
+        f"{100 * scores['majority']:.1f} %"
+    )
     metadata = {
         "model": run.spec.model,
         "model_options": json.dumps(dict(run.spec.model_options)),
         "recipe": json.dumps(store.recipe),
         "simulated": str(store.simulated).lower(),
         "trained_on": trained_on,
+        "provenance": json.dumps(store.provenance, sort_keys=True),
         "spec": json.dumps(run.spec.as_dict(), sort_keys=True),
     }
-    save_file(load_file(run.weights), str(path), metadata=metadata)
+    write_atomically(Path(path), save(load_file(run.weights), metadata=metadata))
     return Path(path)

@@ -6,7 +6,6 @@ is loaded, never computed again; an interrupted one goes on from its checkpoint.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,16 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from safetensors.torch import save_file
 
-from smilelab import __version__, metrics, models, training
+from smilelab import __version__, metrics, models, parallel, training
+from smilelab.checkpoint import OtherTraining
 from smilelab.clips import ClipStore
 from smilelab.datasets import splits
+from smilelab.files import locked, write_atomically
 from smilelab.specs import RunError, RunSpec, folds_of, split_name
 
 # A subject may be called "NA"; and what was written is read back to the last bit.
@@ -81,6 +80,20 @@ def find(spec: RunSpec, root: str | Path) -> RunResult | None:
     return RunResult(spec, folder) if all((folder / name).is_file() for name in _RESULT_FILES) else None
 
 
+def load(folder: str | Path) -> RunResult:
+    """Return the finished run in a folder.
+
+    Raises
+    ------
+    RunError
+        There is no finished run.
+    """
+    folder = Path(folder)
+    if not all((folder / name).is_file() for name in _RESULT_FILES):
+        raise RunError(f"{folder}: no finished run here; `smilelab status` and data/runs show which there are.")
+    return RunResult(RunSpec.from_dict(json.loads((folder / "spec.json").read_text(encoding="utf-8"))), folder)
+
+
 def run(spec: RunSpec, store: ClipStore, root: str | Path, *, device: str = "cpu") -> RunResult:
     """Train, select, test and write one run, or load it when it is finished.
 
@@ -108,7 +121,7 @@ def run(spec: RunSpec, store: ClipStore, root: str | Path, *, device: str = "cpu
     """
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root / ".locks" / spec.hash):
+    with locked(root / ".locks" / spec.hash):
         if (done := find(spec, root)) is not None:
             return done
         part = root / f"{spec.hash}.part"
@@ -116,7 +129,14 @@ def run(spec: RunSpec, store: ClipStore, root: str | Path, *, device: str = "cpu
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            result = _compute(spec, store, part, device)
+            try:
+                result = _compute(spec, store, part, device)
+            except OtherTraining as error:
+                # Code or libraries changed since the run was interrupted: half of each would be a result of neither.
+                warnings.warn(f"{error}; the run starts from the beginning", stacklevel=2)
+                shutil.rmtree(part)
+                part.mkdir()
+                result = _compute(spec, store, part, device)
         finally:
             torch.set_num_threads(threads)
         folder = root / spec.hash
@@ -173,21 +193,10 @@ def run_all(
     with _bar(total, progress and total > 0, "runs") as advance, warnings.catch_warnings():
         # Workers keep freed memory on purpose (smilelab.allocator); joblib takes that for a leak and says so.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-        for _attempt in range(2):
-            parallel = joblib.Parallel(n_jobs=jobs or joblib.cpu_count(), return_as="generator_unordered")
-            tasks = [joblib.delayed(_run_or_record)(spec, store.path, str(root), device) for spec in pending.values()]
-            try:
-                for finished in parallel(tasks):
-                    outcome[finished.spec.hash] = finished
-                    pending.pop(finished.spec.hash)
-                    advance()
-            except TerminatedWorkerError as error:
-                reason = f"the process of the run died: {str(error).splitlines()[0]}"
-                continue
-            break
-        else:
-            for spec in pending.values():
-                outcome[spec.hash] = _record(spec, Path(root), reason)
+        tasks = [(spec, store.path, str(root), device) for spec in pending.values()]
+        for finished in parallel.each(_run_or_record, tasks, jobs=jobs, died=_died):
+            outcome[finished.spec.hash] = finished
+            advance()
     return [outcome[spec.hash] for spec in specs]
 
 
@@ -217,6 +226,10 @@ def _run_or_record(spec: RunSpec, store: Path, root: str, device: str) -> RunRes
         return run(spec, ClipStore(store), root, device=device)
     except Exception as error:  # whatever a run raises is its own failure, not that of the others
         return _record(spec, Path(root), f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def _died(spec: RunSpec, _store: Path, root: str, _device: str) -> RunFailure:
+    return _record(spec, Path(root), "the process of the run died; it may have run out of memory")
 
 
 def _record(spec: RunSpec, root: Path, error: str, trace: str = "") -> RunFailure:
@@ -341,17 +354,7 @@ def code_version() -> str:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(part, path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    write_atomically(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 @contextmanager

@@ -54,6 +54,8 @@ def test_simulate_makes_a_database_that_check_recognises(run, tmp_path):
         (("reproduce", "--database", "nemo=here"), "unknown database"),
         (("reproduce", "--database", "uva-nemo=nowhere"), "no such folder"),
         (("reproduce", "--profile", "none"), "no notebooks here"),
+        (("export", "0123456789ab", "weights.safetensors"), "no finished run here"),
+        (("check", "x" * 300), "File name too long"),
         (("predict", "a.mp4", "--weights", "nowhere.safetensors"), "no such file"),
     ],
 )
@@ -127,3 +129,28 @@ def test_a_copy_without_videos_is_recognised_as_incomplete(run, tmp_path, simula
     videos[0].unlink()
     result = run("check", tmp_path / "copy")
     assert "listed videos that are missing" in result.output
+
+
+def test_exported_weights_of_a_run_score_videos(run, tmp_path, simulated_uva_nemo):
+    from smilelab import datasets, runs, specs
+    from smilelab.preprocess.build import Recipe, build
+    from smilelab.training import TrainingOptions
+
+    recipe = Recipe(size=24)
+    database = datasets.open("uva-nemo", simulated_uva_nemo)
+    store = build(database, recipe, tmp_path / "data" / "clips", jobs=1, progress=False)
+    options = TrainingOptions(epochs=1, batch_size=4)
+    spec = specs.specify(store, training=options, model_options=(("size", 24),), selection="last")[0]
+    result = runs.run(spec, store, tmp_path / "data" / "runs")
+    exported = run("export", spec.hash, tmp_path / "mine.safetensors")
+    assert exported.exit_code == 0, exported.output
+    clip_id = result.predictions["clip_id"][0]
+    scored = run(
+        "predict",
+        "--json",
+        "--weights",
+        tmp_path / "mine.safetensors",
+        database.index().set_index("clip_id").loc[clip_id, "path"],
+    )
+    probability = json.loads(scored.output)[0]["probability"]
+    assert probability == pytest.approx(result.predictions["probability"][0], abs=1e-6)

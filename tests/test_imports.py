@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "smilelab"
 
 # Floors from the bottom up: a module imports from its own floor and from those below.
 FLOORS = [
-    {"models", "clips", "datasets", "metrics", "checkpoint", "allocator", "scoring"},
+    {"models", "clips", "datasets", "metrics", "checkpoint", "allocator", "scoring", "files", "parallel"},
     {"preprocess", "training", "baselines", "audit"},
     {"simulator", "specs", "runs", "explain"},
     {"artifacts", "prediction"},

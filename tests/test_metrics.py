@@ -100,3 +100,16 @@ def test_accuracy_lies_in_its_interval_and_swapping_classes_mirrors_auc(rows):
     if 0 < sum(labels) < len(labels):
         mirrored = metrics.auc(1 - np.array(labels), np.array(probabilities))
         assert summary.auc == pytest.approx(1 - mirrored)
+
+
+def test_auc_compares_clips_of_one_model_only():
+    first = frame([1, 0], [0.9, 0.8]).assign(fold=1, seed=0)
+    second = frame([1, 0], [0.2, 0.1], ["t0", "t1"]).assign(fold=2, seed=0, clip_id=["d0", "d1"])
+    both = pd.concat([first, second])
+    assert metrics.summarize(both).auc == 1.0
+    assert metrics.summarize(both.drop(columns=["fold", "seed"])).auc == 0.75
+
+
+def test_a_missing_subject_is_refused():
+    with pytest.raises(metrics.MetricError, match="without a subject"):
+        metrics.summarize(frame([1, 0], [0.5, 0.5], ["a", None]))

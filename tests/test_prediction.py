@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from memory_store import MemoryStore
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from smilelab import models, prediction, runs, specs
 from smilelab.prediction import WeightsError
-from smilelab.preprocess.build import Recipe, process
+from smilelab.preprocess.process import Recipe, process
 from smilelab.training import TrainingOptions
 
 
@@ -16,11 +17,11 @@ from smilelab.training import TrainingOptions
 def weights_file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     store = MemoryStore()
-    store.recipe = vars(Recipe(size=24))
+    store.recipe = Recipe(size=24).as_dict()
     options = TrainingOptions(epochs=1, batch_size=8)
     spec = specs.specify(store, training=options, model_options=(("size", 24),))[0]
     run = runs.run(spec, store, folder / "runs")
-    return prediction.export_weights(run, store, folder / "tiny.safetensors", trained_on="a test")
+    return prediction.export_weights(run, store, folder / "tiny.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_exported_weights_come_back_with_recipe_and_provenance(weights_file):
     weights = prediction.load_weights(weights_file)
     assert weights.name == "tiny"
     assert weights.simulated is True
-    assert weights.trained_on == "a test"
+    assert weights.trained_on.startswith("simulated videos in the layout of uva-nemo")
     assert weights.recipe == Recipe(size=24)
     assert not weights.model.training
 
@@ -89,12 +90,24 @@ def test_real_clips(real_clips):
     assert 0 <= half.probability <= 1
 
 
-@pytest.mark.parametrize("broken", ["no file", "no safetensors", "no metadata"])
-def test_weights_that_are_not_ours_are_refused(tmp_path, broken):
+@pytest.mark.parametrize("broken", ["no file", "no safetensors", "no metadata", "other version", "other shapes"])
+def test_weights_that_are_not_ours_are_refused(tmp_path, weights_file, broken):
     path = tmp_path / "w.safetensors"
     if broken == "no safetensors":
         path.write_bytes(b"pickle")
     if broken == "no metadata":
         save_file(models.build("realsmilenet").state_dict(), path)
-    with pytest.raises(WeightsError, match=r"no such file|not a safetensors|lacks the metadata"):
+    if broken.startswith("other"):
+        with safe_open(str(weights_file), framework="pt") as handle:
+            metadata = handle.metadata()
+        if broken == "other version":
+            metadata["recipe"] = json.dumps({**Recipe(size=24).as_dict(), "algorithm": -1})
+        save_file({"one": torch.zeros(1)}, path, metadata=metadata)
+    expected = r"no such file|not a safetensors|lacks the metadata|does not fit this version"
+    with pytest.raises(WeightsError, match=expected):
         prediction.load_weights(path)
+
+
+def test_a_name_no_file_system_takes_is_a_failed_prediction(weights_file):
+    scored = prediction.predict("x" * 300 + ".mp4", prediction.load_weights(weights_file))
+    assert scored.status == "failed"

@@ -13,7 +13,7 @@ import torch
 from memory_store import FOLDS, SUBJECTS, MemoryStore
 from safetensors.torch import load_file
 
-from smilelab import runs, specs
+from smilelab import metrics, runs, specs
 from smilelab.specs import RunError, RunSpec
 from smilelab.training import TrainingOptions
 
@@ -164,6 +164,27 @@ def test_a_failure_is_forgotten_once_the_run_succeeds(store, options, tmp_path, 
     with joblib.parallel_config("threading"):
         assert isinstance(runs.run_all([spec], store, tmp_path, jobs=1, progress=False)[0], runs.RunResult)
     assert runs.failures(tmp_path).empty
+
+
+def test_a_checkpoint_of_other_code_is_discarded_with_a_warning(store, options, tmp_path):
+    spec = specify(store, options)[0]
+    whole = runs.run(spec, store, tmp_path / "whole")
+    part = tmp_path / "again" / f"{spec.hash}.part"
+    part.mkdir(parents=True)
+    torch.save({}, part / "unrelated")
+    from smilelab import checkpoint
+
+    checkpoint.save(part / "checkpoint.pt", {"fingerprint": {"weights": "of another version"}})
+    with pytest.warns(UserWarning, match="starts from the beginning"):
+        again = runs.run(spec, store, tmp_path / "again")
+    assert (again.folder / "predictions.csv").read_bytes() == (whole.folder / "predictions.csv").read_bytes()
+
+
+def test_a_subject_called_na_stays_a_subject(store, options, tmp_path, monkeypatch):
+    store.usable = store.usable.assign(subject=store.usable["subject"].replace("s00", "NA"))
+    result = runs.run(specify(store, options)[0], store, tmp_path)
+    assert "NA" in set(result.predictions["subject"])
+    assert metrics.summarize(result.predictions).n == len(result.predictions)
 
 
 @pytest.mark.parametrize(

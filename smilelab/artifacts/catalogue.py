@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, TypeVar
 
 PAPERS = {
@@ -67,10 +71,18 @@ CATALOGUE: dict[str, Artifact] = {
 
 _Make = TypeVar("_Make", bound=Callable[..., Any])
 MAKERS: dict[str, Callable[..., Any]] = {}
+_CODE: dict[str, tuple[str, ...]] = {}
 
 
-def makes(artifact_id: str) -> Callable[[_Make], _Make]:
+def makes(artifact_id: str, *code: ModuleType) -> Callable[[_Make], _Make]:
     """Register the decorated function as the one that makes an artifact.
+
+    Parameters
+    ----------
+    artifact_id : str
+        Its id in the catalogue.
+    *code : module
+        Modules whose code decides what the artifact shows, besides the function's own.
 
     Raises
     ------
@@ -84,6 +96,15 @@ def makes(artifact_id: str) -> Callable[[_Make], _Make]:
         if artifact_id in MAKERS:
             raise ValueError(f"{artifact_id} is made by {MAKERS[artifact_id].__qualname__} already.")
         MAKERS[artifact_id] = function
+        _CODE[artifact_id] = (function.__module__, *(module.__name__ for module in code))
         return function
 
     return register
+
+
+def maker_digest(artifact_id: str) -> str:
+    """Sixteen hex digits over the code that makes an artifact: its maker's module and those registered with it."""
+    digest = hashlib.sha256()
+    for name in _CODE[artifact_id]:
+        digest.update(inspect.getsource(sys.modules[name]).encode())
+    return digest.hexdigest()[:16]

@@ -16,6 +16,7 @@ from torch import nn
 
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.product import Product
+from smilelab.models import convlstm, realsmilenet
 from smilelab.models.convolution import BlockConvolution
 
 _FRAMES = 7
@@ -127,7 +128,7 @@ def _operator(module: nn.Module) -> str:
     return names.get(type(module).__name__, type(module).__name__)
 
 
-@makes("yang2020-fig2")
+@makes("yang2020-fig2", realsmilenet)
 def yang2020_fig2(model: nn.Module) -> Product:
     """Yang Figure 2: the architecture, drawn from a live RealSmileNet.
 
@@ -173,7 +174,7 @@ def _headings(axes: Axes, steps: list[Step], places: list[tuple[float, float]]) 
         axes.text((min(xs) + max(xs)) / 2, y + 0.62, stage, ha="center", va="bottom", fontsize=9)
 
 
-@makes("yang2020-fig3")
+@makes("yang2020-fig3", convlstm)
 def yang2020_fig3(model: nn.Module) -> Product:
     """Yang Figure 3: the ConvLSTM's transition from one state to the next, with the live model's sizes.
 
@@ -182,10 +183,10 @@ def yang2020_fig3(model: nn.Module) -> Product:
     model : torch.nn.Module
         ``models.build("realsmilenet")``.
     """
-    convlstm = model.get_submodule("encoder.convlstm")
-    conv = convlstm.get_submodule("conv")
+    cell = model.get_submodule("encoder.convlstm")
+    conv = cell.get_submodule("conv")
     assert isinstance(conv, nn.Conv2d)
-    features, hidden = int(convlstm.in_channels), int(convlstm.hidden_channels)  # type: ignore[arg-type]
+    features, hidden = int(cell.in_channels), int(cell.hidden_channels)  # type: ignore[arg-type]
     side = int(model.size) // 4  # type: ignore[arg-type]
     figure = Figure(figsize=(8.4, 4.4))
     axes = figure.add_axes((0, 0, 1, 1))

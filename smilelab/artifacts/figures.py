@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from safetensors.torch import load_file
@@ -13,9 +15,10 @@ from sklearn.metrics import silhouette_score
 
 from smilelab import models
 from smilelab.artifacts.catalogue import makes
-from smilelab.artifacts.product import Product, database_label
+from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.clips import ClipStore
 from smilelab.datasets import POSED, SPONTANEOUS
+from smilelab.explain import projection
 from smilelab.explain.projection import MIN_CLIPS, embeddings, tsne
 from smilelab.runs import RunFailure, RunResult
 
@@ -31,7 +34,7 @@ def load_model(run: RunResult) -> torch.nn.Module:
     return model.eval()
 
 
-@makes("yang2020-fig5")
+@makes("yang2020-fig5", projection)
 def yang2020_fig5(store: ClipStore, results: Sequence[RunResult | RunFailure], *, seed: int = 0) -> Product:
     """Yang Figure 5: t-SNE of the classification block's ReLU output, one panel per test fold.
 
@@ -49,14 +52,15 @@ def yang2020_fig5(store: ClipStore, results: Sequence[RunResult | RunFailure], *
         first.setdefault(run.spec.fold, run)
     if not first:
         raise ValueError("found no finished run, expected one per fold; run notebook 02 first.")
-    rows = -(-len(first) // _COLUMNS)
-    columns = min(_COLUMNS, len(first))
+    folds = range(1, len(store.folds()) + 1)
+    rows = -(-len(folds) // _COLUMNS)
+    columns = min(_COLUMNS, len(folds))
     figure = Figure(figsize=(2.1 * columns, 2.25 * rows + 0.5), layout="constrained")
     axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False).ravel())
     notes: list[str] = []
-    for axis, (fold, run) in zip(axes, first.items(), strict=False):
-        _fold_panel(axis, store, run, seed, notes, fold)
-    for axis in axes[len(first) :]:
+    for axis, fold in zip(axes, folds, strict=False):
+        _fold_panel(axis, store, first.get(fold), seed, notes, fold)
+    for axis in axes[len(folds) :]:
         axis.set_axis_off()
     handles = [
         Line2D([], [], color=color, marker=marker, linestyle="", label=name)
@@ -72,14 +76,15 @@ def yang2020_fig5(store: ClipStore, results: Sequence[RunResult | RunFailure], *
     return Product(figure=figure, notes=notes, stores=[store], runs=list(first.values()))
 
 
-def _fold_panel(axis, store: ClipStore, run: RunResult, seed: int, notes: list[str], fold: int) -> None:  # type: ignore[no-untyped-def]
-    predictions = run.predictions
+def _fold_panel(axis: Axes, store: ClipStore, run: RunResult | None, seed: int, notes: list[str], fold: int) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_box_aspect(1)
-    if len(predictions) < MIN_CLIPS:
+    predictions = pd.DataFrame() if run is None else run.predictions
+    if run is None or len(predictions) < MIN_CLIPS:
+        text = NOT_RUN if run is None else f"{len(predictions)} clips:\ntoo few to project"
         axis.set_title(f"fold {fold}", fontsize=8)
-        axis.text(0.5, 0.5, f"{len(predictions)} clips:\ntoo few to project", ha="center", va="center", fontsize=7)
+        axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=7)
         return
     model = load_model(run)
     clips = [store.frames(clip_id) for clip_id in predictions["clip_id"]]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
+import io
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,9 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 
-from smilelab.artifacts.catalogue import CATALOGUE, MAKERS
+from smilelab.artifacts.catalogue import CATALOGUE, maker_digest
 from smilelab.artifacts.product import Product, database_label, digest
+from smilelab.files import locked, write_atomically
 from smilelab.runs import code_version
 
 SIMULATED_STAMP = "simulated data"
@@ -62,42 +61,12 @@ class Gallery:
         Product
             The same, for showing it in a notebook.
         """
-        artifact = CATALOGUE[artifact_id]
         self.folder.mkdir(parents=True, exist_ok=True)
-        files = []
-        if product.figure is not None:
-            stamp(product)
-            with mpl.rc_context(_STYLE):
-                for suffix in ("png", "svg"):
-                    metadata = {"Date": None} if suffix == "svg" else {"Software": None}
-                    path = self.folder / f"{artifact_id}.{suffix}"
-                    product.figure.savefig(path, bbox_inches="tight", dpi=150, metadata=metadata)
-                    files.append(path.name)
-        for number, table in enumerate(product.tables.values(), start=1):
-            path = self.folder / (f"{artifact_id}.csv" if number == 1 else f"{artifact_id}-{number}.csv")
-            table.to_csv(path, index=False)
-            files.append(path.name)
-        if product.tables:
-            _write(self.folder / f"{artifact_id}.md", self._page(artifact_id, product))
-            files.append(f"{artifact_id}.md")
-        entry = {
-            "title": artifact.title,
-            "paper": artifact.paper,
-            "notebook": artifact.notebook,
-            "files": files,
-            "simulated": product.simulated,
-            "databases": [vars(source) for source in product.sources()],
-            "runs": sorted(run.spec.hash for run in product.runs),
-            "inputs": {self._relative(path): value for path, value in product.inputs().items()},
-            "maker": maker_digest(artifact_id),
-            "notes": product.notes,
-            "command": f"smilelab reproduce --profile {self.profile} --only {artifact.notebook}",
-            "commit": code_version(),
-            "made": time.strftime("%Y-%m-%d %H:%M"),
-        }
-        manifest = {**self.manifest, artifact_id: entry}
-        _write(self.folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-        _write(self.folder / "index.md", self._index(manifest))
+        with locked(self.folder / ".lock"):
+            files = self._write_files(artifact_id, product)
+            manifest = {**self.manifest, artifact_id: self._entry(artifact_id, product, files)}
+            write_atomically(self.folder / "index.md", self._index(manifest))
+            write_atomically(self.folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         return product
 
     def status(self) -> pd.DataFrame:
@@ -118,10 +87,45 @@ class Gallery:
             rows.append((artifact.id, artifact.notebook, state, detail))
         return pd.DataFrame(rows, columns=["artifact", "notebook", "state", "detail"])
 
+    def _write_files(self, artifact_id: str, product: Product) -> list[str]:
+        contents: dict[str, str | bytes] = {}
+        if product.figure is not None:
+            stamp(product)
+            with mpl.rc_context(_STYLE):
+                for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+                    picture = io.BytesIO()
+                    product.figure.savefig(picture, format=suffix, bbox_inches="tight", dpi=150, metadata=metadata)
+                    contents[f"{artifact_id}.{suffix}"] = picture.getvalue()
+        for number, table in enumerate(product.tables.values(), start=1):
+            name = f"{artifact_id}.csv" if number == 1 else f"{artifact_id}-{number}.csv"
+            contents[name] = table.to_csv(index=False)
+        contents[f"{artifact_id}.md"] = self._page(artifact_id, product)
+        for name, content in contents.items():
+            write_atomically(self.folder / name, content)
+        return list(contents)
+
+    def _entry(self, artifact_id: str, product: Product, files: list[str]) -> dict[str, Any]:
+        artifact = CATALOGUE[artifact_id]
+        return {
+            "title": artifact.title,
+            "paper": artifact.paper,
+            "notebook": artifact.notebook,
+            "files": files,
+            "simulated": product.simulated,
+            "databases": [vars(source) for source in product.sources()],
+            "runs": sorted(run.spec.hash for run in product.runs),
+            "inputs": {self._relative(path): value for path, value in product.inputs().items()},
+            "code": maker_digest(artifact_id),
+            "notes": product.notes,
+            "command": f"smilelab reproduce --profile {self.profile} --only {artifact.notebook}",
+            "commit": code_version(),
+            "made": time.strftime("%Y-%m-%d %H:%M"),
+        }
+
     def _stale(self, artifact_id: str, entry: dict[str, Any]) -> str:
         if missing := [name for name in entry["files"] if not (self.folder / name).is_file()]:
             return f"{missing[0]} is gone"
-        if entry["maker"] != maker_digest(artifact_id):
+        if entry["code"] != maker_digest(artifact_id):
             return "the code that makes it changed"
         for path, value in entry["inputs"].items():
             if (self.home / path).exists() and digest(self.home / path) != value:
@@ -137,6 +141,8 @@ class Gallery:
         lines = [f"# {artifact.title}", "", f"`{artifact_id}` of {artifact.paper}."]
         if product.simulated:
             lines += ["", "**Measured on simulated data: no evidence about real smiles.**"]
+        if product.figure is not None:
+            lines += ["", f"![{artifact.title}]({artifact_id}.png)"]
         for caption, table in product.tables.items():
             lines += ["", f"**{caption}**", "", markdown(table)]
         if product.notes:
@@ -175,11 +181,6 @@ def stamp(product: Product) -> None:
     figure.smilelab_stamped = True  # type: ignore[attr-defined]  # a figure saved twice is stamped once
 
 
-def maker_digest(artifact_id: str) -> str:
-    """Digest of the source of the function that makes an artifact."""
-    return hashlib.sha256(inspect.getsource(MAKERS[artifact_id]).encode()).hexdigest()[:16]
-
-
 def markdown(table: pd.DataFrame) -> str:
     """Render a table as GitHub markdown; empty cells stay empty."""
 
@@ -193,9 +194,3 @@ def markdown(table: pd.DataFrame) -> str:
 
 def _labels(entry: dict[str, Any]) -> list[str]:
     return sorted({database_label(s["database"], simulated=s["simulated"]) for s in entry["databases"]})
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)

@@ -84,7 +84,8 @@ class Product:
     def inputs(self) -> dict[str, str]:
         """Files it was read from, each with a digest of the content."""
         paths = [store.path / "manifest.csv" for store in self.stores]
-        paths += [run.folder / "predictions.csv" for run in self.runs if isinstance(run, RunResult)]
+        runs = [run for run in self.runs if isinstance(run, RunResult)]
+        paths += [file for run in runs for file in (run.folder / "predictions.csv", run.weights)]
         return {str(path): digest(path) for path in paths}
 
 

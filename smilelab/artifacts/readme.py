@@ -34,6 +34,7 @@ def results_table(figures: Path, profile: str = "laptop") -> str:
             "data": row["database"],
             "accuracy % [95 %]": row["accuracy"],
             "majority %": row["majority"],
+            "balanced % [95 %]": row["balanced accuracy"],
             "AUC % [95 %]": row["AUC"],
             "clips / subjects / folds": f"{row['clips']} / {row['subjects']} / {row['folds']}",
         }

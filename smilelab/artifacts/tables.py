@@ -107,7 +107,7 @@ def _decoded(store: ClipStore) -> dict[str, str]:
     }
 
 
-@makes("yang2020-table2")
+@makes("yang2020-table2", metrics)
 def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mapping[str, Results]]) -> Product:
     """Yang Table 2: accuracy of all methods, reported beside measured.
 
@@ -131,7 +131,7 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
         for name, store in stores.items():
             column = f"{database_label(name, simulated=store.simulated)}, measured [95 %]"
             runs = results.get(name, {}).get("validation", ()) if method == "RealSmileNet" else ()
-            row[column] = _accuracy_cell(runs)
+            row[column] = _accuracy_cell(runs, store)
         rows.append(row)
     details = [
         _details(name, stores[name], protocol, runs) for name in results for protocol, runs in results[name].items()
@@ -159,11 +159,14 @@ def _complete(runs: Results) -> bool:
     return bool(runs) and all(isinstance(run, RunResult) for run in runs)
 
 
-def _accuracy_cell(runs: Results) -> str:
+def _accuracy_cell(runs: Results, store: ClipStore) -> str:
     if not _complete(runs):
         return NOT_RUN
-    summary = metrics.summarize(predictions_of(runs))
-    return percent(summary.accuracy, summary.accuracy_low, summary.accuracy_high)
+    predictions = predictions_of(runs)
+    summary = metrics.summarize(predictions)
+    tested, every = predictions["fold"].nunique(), len(store.folds())
+    part = "" if tested == every else f" ({tested} of {every} folds)"
+    return percent(summary.accuracy, summary.accuracy_low, summary.accuracy_high) + part
 
 
 def _details(name: str, store: ClipStore, protocol: str, runs: Results) -> dict[str, str]:

@@ -13,7 +13,6 @@ A store's folder::
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import itertools
@@ -31,8 +30,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from smilelab import clips
+from smilelab import clips, parallel
 from smilelab.clips import ClipStore, file_stem
+from smilelab.files import locked, write_atomically
 from smilelab.preprocess.process import ProcessedClip, Recipe, failed, process
 
 __all__ = ["Database", "ProcessedClip", "Recipe", "build", "process"]
@@ -117,7 +117,12 @@ def build(
     if limit is not None:
         index, folder = index.head(limit), folder.with_name(f"{folder.name}-first{limit}")
     (folder / clips.CLIPS_FOLDER).mkdir(parents=True, exist_ok=True)
-    with _locked(folder, progress):
+
+    def waiting() -> None:
+        if progress:
+            print(f"{folder.name} is being built by another process; waiting for it", file=sys.stderr)
+
+    with locked(folder / ".lock", waiting):
         _process_all(folder, index, recipe, jobs, progress)
         manifest = _manifest(folder, index)
         _finish(folder, database, recipe, manifest)
@@ -132,9 +137,8 @@ def _process_all(folder: Path, index: pd.DataFrame, recipe: Recipe, jobs: int | 
     if not todo:
         return
     (folder / clips.STORE_FILE).unlink(missing_ok=True)
-    jobs = min(jobs or joblib.cpu_count(), len(todo))
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    done = parallel(joblib.delayed(_process_to_disk)(folder, row, recipe) for row in todo)
+    tasks = [(folder, row, recipe) for row in todo]
+    done = parallel.each(_process_to_disk, tasks, jobs=min(jobs or joblib.cpu_count(), len(todo)), died=_crashed)
     bar = tqdm(
         done, total=len(rows), initial=len(rows) - len(todo), desc="preprocess", unit="clip", disable=not progress
     )
@@ -153,6 +157,15 @@ def _process_to_disk(folder: Path, row: dict[str, Any], recipe: Recipe) -> None:
             clip = process(row["path"], recipe, start_s=row["start_s"], end_s=row["end_s"])
         except Exception as error:  # one clip must not stop a thousand others; the reason goes into the manifest
             clip = failed(" ".join(f"unexpected {type(error).__name__}: {error}".split()))
+    _to_disk(folder, row, clip, source)
+
+
+def _crashed(folder: Path, row: dict[str, Any], _recipe: Recipe) -> None:
+    reason = "the process that worked on it died: its video crashes the decoder, or memory ran out"
+    _to_disk(folder, row, failed(reason), _fingerprint(Path(row["path"])))
+
+
+def _to_disk(folder: Path, row: dict[str, Any], clip: ProcessedClip, source: str) -> None:
     base = folder / clips.CLIPS_FOLDER / file_stem(row["clip_id"])
     sha256 = ""
     if clip.status != "failed":
@@ -160,8 +173,8 @@ def _process_to_disk(folder: Path, row: dict[str, Any], recipe: Recipe) -> None:
         np.save(frames, clip.frames, allow_pickle=False)
         np.savez(track, **{item.name: getattr(clip.track, item.name) for item in fields(clip.track)})
         sha256 = hashlib.sha256(frames.getvalue() + clip.times.tobytes()).hexdigest()
-        _write(base.with_name(base.name + ".npy"), frames.getvalue())
-        _write(base.with_name(base.name + ".npz"), track.getvalue())
+        write_atomically(base.with_name(base.name + ".npy"), frames.getvalue())
+        write_atomically(base.with_name(base.name + ".npz"), track.getvalue())
     outcome = {
         "status": clip.status,
         "reason": clip.reason,
@@ -177,7 +190,7 @@ def _process_to_disk(folder: Path, row: dict[str, Any], recipe: Recipe) -> None:
         "source": source,
         "part": _part(row),
     }
-    _write(base.with_name(base.name + ".json"), _json(outcome))
+    write_atomically(base.with_name(base.name + ".json"), _json(outcome))
 
 
 def _outcome(folder: Path, row: dict[str, Any]) -> dict[str, Any] | None:
@@ -243,7 +256,7 @@ def _finish(folder: Path, database: Database, recipe: Recipe, manifest: pd.DataF
     }
     for name, content in files.items():
         if not (folder / name).is_file() or (folder / name).read_bytes() != content:
-            _write(folder / name, content)
+            write_atomically(folder / name, content)
     wanted = {file_stem(clip) + end for clip in manifest.index for end in (".npy", ".npz", ".json")}
     failures = {file_stem(clip) + end for clip in manifest.index[manifest["frames"] == 0] for end in (".npy", ".npz")}
     for path in (folder / clips.CLIPS_FOLDER).iterdir():
@@ -299,27 +312,8 @@ def _checked(index: pd.DataFrame, name: str) -> pd.DataFrame:
     return index.assign(**text).reset_index(drop=True)
 
 
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
-
-
 def _json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, progress: bool) -> Generator[None]:
-    # The kernel lets go of the lock when its holder dies, however it dies.
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if progress:
-                print(f"{folder.name} is being built by another process; waiting for it", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

@@ -149,11 +149,11 @@ def missing_end(container: Any, stream: Any, path: Path, end_s: float) -> str:
 
 
 def _reason_before_opening(path: Path) -> str:
-    if not path.exists():
-        return "no such file"
-    if path.is_dir():
-        return "is a folder"
     try:
+        if not path.exists():
+            return "no such file"
+        if path.is_dir():
+            return "is a folder"
         with path.open("rb") as file:
             head = file.read(256)
     except OSError as error:

@@ -71,6 +71,15 @@ class Recipe:
         """Fields by name, and the version of the algorithm."""
         return {**asdict(self), "algorithm": _ALGORITHM}
 
+    @staticmethod
+    def from_dict(content: dict[str, Any]) -> Recipe:
+        """Read back what `as_dict` gave; a ValueError if another version of the algorithm wrote it."""
+        content = dict(content)
+        version = content.pop("algorithm", None)
+        if version != _ALGORITHM:
+            raise ValueError(f"recipe of preprocessing version {version}; this is version {_ALGORITHM}")
+        return Recipe(**content)
+
     @property
     def hash(self) -> str:
         """12 hex digits; equal recipes have equal ones."""

@@ -24,11 +24,12 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 import smilelab
+from smilelab.files import write_atomically
 from smilelab.preprocess import video
 from smilelab.simulator import uva_nemo
 from smilelab.simulator.dynamics import ClipDynamics, draw_clip, draw_subject
 from smilelab.simulator.face import FaceRenderer, draw_identity, draw_scene
-from smilelab.simulator.roster import Clip, Counts, SimulationError, write_text
+from smilelab.simulator.roster import Clip, Counts, SimulationError
 
 __all__ = ["SimulationError", "names", "simulate", "truth_folder"]
 
@@ -210,7 +211,7 @@ def simulate(
         for _ in done:
             bar.update()
     table = pd.DataFrame([_truth_row(settings, clip, truth) for clip in roster])
-    write_text(truth / "truth.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_atomically(truth / "truth.csv", table.to_csv(index=False, lineterminator="\n"))
     return root
 
 
@@ -260,7 +261,7 @@ def _claim(root: Path, truth: Path, settings: _Settings) -> None:
                     f"{folder}: is not empty and no simulation (there is no {MARKER}); expected a new or empty folder"
                 )
         root.mkdir(parents=True, exist_ok=True)
-        write_text(marker, json.dumps(wanted, indent=2) + "\n")
+        write_atomically(marker, json.dumps(wanted, indent=2) + "\n")
     truth.mkdir(parents=True, exist_ok=True)
 
 

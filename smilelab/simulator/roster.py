@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 
 class SimulationError(ValueError):
@@ -90,16 +88,3 @@ class Counts:
         if clips < subjects:
             raise SimulationError(f"clips {clips} of {subjects} subjects: expected at least one clip a subject")
         return int(subjects), int(clips)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that is either complete or absent.
-
-    Parameters
-    ----------
-    path : Path
-    text : str
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(part, path)

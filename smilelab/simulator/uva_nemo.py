@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from smilelab.datasets import splits
-from smilelab.simulator.roster import Clip, Counts, SimulationError, write_text
+from smilelab.files import write_atomically
+from smilelab.simulator.roster import Clip, Counts, SimulationError
 
 __all__ = ["COUNTS", "path", "recruit", "write_metadata"]
 
@@ -137,15 +138,17 @@ def write_metadata(root: Path, roster: list[Clip], seed: int) -> None:
             content = {stem: label_of[stem] for stem in sorted(chosen)}
             folder = root / "folds" / "json" / str(k)
             folder.mkdir(parents=True, exist_ok=True)
-            write_text(folder / f"{name}.json", json.dumps(content, indent=1) + "\n")
+            write_atomically(folder / f"{name}.json", json.dumps(content, indent=1) + "\n")
         folder = root / "folds" / "text"
         folder.mkdir(parents=True, exist_ok=True)
         for letter, label in (("P", 0), ("S", 1)):
             stems = [stem for stem in sorted(tested) if label_of[stem] == label]
-            write_text(folder / f"{letter}_fold_test_{k}.txt", "".join(f"{stem}\n" for stem in stems))
+            write_atomically(folder / f"{letter}_fold_test_{k}.txt", "".join(f"{stem}\n" for stem in stems))
 
 
 def _write_details(root: Path, what: str, columns: str, lines: list[str]) -> None:
     title = f"UvA-NEMO Smile Database - {what} Details"
     heading = [title, "=" * len(title), "Simulated by smilelab: no real person is shown.", "", columns]
-    write_text(root / f"UvA-NEMO_Smile_Database_{what}_Details.txt", "".join(f"{x}\n" for x in [*heading, *lines]))
+    write_atomically(
+        root / f"UvA-NEMO_Smile_Database_{what}_Details.txt", "".join(f"{x}\n" for x in [*heading, *lines])
+    )

@@ -1,4 +1,4 @@
-import json
+import inspect
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from memory_store import FOLDS, SUBJECTS, MemoryStore
 
-from smilelab import artifacts, metrics, models, runs, specs
+from smilelab import artifacts, models, runs, specs
 from smilelab.artifacts import diagrams, figures, tables
 from smilelab.artifacts.catalogue import CATALOGUE, MAKERS, makes
 from smilelab.artifacts.gallery import Gallery, markdown
@@ -112,18 +112,31 @@ def test_table2_refuses_a_cell_whose_runs_failed(store, results):
     assert any("loss is NaN" in note for note in product.notes)
 
 
-def test_table2_spread_over_trials(store, results):
-    shifted = []
-    for trial, flipped in enumerate((0, 3)):
-        frame = pd.concat(result.predictions for result in results).assign(seed=trial)
-        frame["probability"] = frame["label"].astype(float)
-        frame.iloc[:flipped, frame.columns.get_loc("probability")] = 1.0 - frame["label"].iloc[:flipped]
-        shifted.append(frame)
-    both = pd.concat(shifted)
-    summary = metrics.summarize(both)
-    assert summary.n == 2 * SUBJECTS
-    accuracies = np.array([1.0, 1 - 3 / (2 * SUBJECTS)])
-    assert summary.accuracy == pytest.approx(accuracies.mean())
+def test_table2_prints_the_spread_over_trials(store, results):
+    class Perfect(runs.RunResult):
+        wrong = 0
+
+        @property
+        def predictions(self):
+            table = super().predictions.assign(seed=self.wrong)
+            right = table["label"].astype(float)
+            return table.assign(probability=right.where(table.index >= self.wrong, 1 - right))
+
+    class Worse(Perfect):
+        wrong = 2
+
+    trials = [kind(result.spec, result.folder) for kind in (Perfect, Worse) for result in results]
+    details = list(tables.yang2020_table2({"uva-nemo": store}, {"uva-nemo": {"validation": trials}}).tables.values())[1]
+    worse = 1 - 2 * FOLDS / (2 * SUBJECTS)
+    assert details.loc[0, "trials"] == "2"
+    assert details.loc[0, "sd over trials"] == f"{100 * np.std([1.0, worse], ddof=1):.1f}"
+    assert details.loc[0, "accuracy"].startswith(f"{100 * (1 + worse) / 2:.1f} [")
+
+
+def test_table2_says_when_only_some_folds_were_run(store, results):
+    product = tables.yang2020_table2({"uva-nemo": store}, {"uva-nemo": {"validation": results[:1]}})
+    main = next(iter(product.tables.values())).set_index("method")
+    assert main.loc["RealSmileNet", "simulated UvA-NEMO, measured [95 %]"].endswith(f"(1 of {FOLDS} folds)")
 
 
 def test_saved_artifact_says_simulated_and_lists_its_inputs(gallery, store, results, tmp_path):
@@ -138,6 +151,10 @@ def test_saved_artifact_says_simulated_and_lists_its_inputs(gallery, store, resu
     assert entry["simulated"] is True
     assert entry["runs"] == sorted(result.spec.hash for result in results)
     assert "yang2020-fig5" in (gallery.folder / "index.md").read_text()
+    page = (gallery.folder / "yang2020-fig5.md").read_text()
+    assert "(yang2020-fig5.png)" in page
+    assert "simulated data" in page
+    assert "Silhouette" in page
 
 
 def test_saved_table_says_simulated_above_its_numbers(gallery, store):
@@ -176,14 +193,29 @@ def test_status_tells_made_stale_and_waiting(gallery, store, results, tmp_path):
     assert set(gallery.status()["artifact"]) == set(CATALOGUE)
 
 
-def test_status_notices_that_the_maker_changed(gallery, store, monkeypatch):
+@pytest.mark.parametrize("module", ["smilelab.artifacts.tables", "smilelab.metrics"])
+def test_status_notices_that_the_code_behind_an_artifact_changed(gallery, store, results, monkeypatch, module):
+    gallery.save("yang2020-table2", tables.yang2020_table2({"uva-nemo": store}, {"uva-nemo": {"validation": results}}))
+
+    def state():
+        return gallery.status().set_index("artifact").loc["yang2020-table2", "state"]
+
+    assert state() == "made"
+    original = inspect.getsource
+    changed = "# edited\n"
+    monkeypatch.setattr(
+        inspect, "getsource", lambda thing: original(thing) + (changed if thing.__name__ == module else "")
+    )
+    assert state() == "stale"
+
+
+def test_an_interrupted_save_leaves_the_old_files(gallery, store, monkeypatch):
     gallery.save("yang2020-table1", tables.yang2020_table1({"uva-nemo": store}))
-    manifest = json.loads((gallery.folder / "manifest.json").read_text())
-    manifest["yang2020-table1"]["maker"] = "0" * 16
-    (gallery.folder / "manifest.json").write_text(json.dumps(manifest))
-    row = gallery.status().set_index("artifact").loc["yang2020-table1"]
-    assert row["state"] == "stale"
-    assert "code" in row["detail"]
+    before = {path.name: path.read_bytes() for path in gallery.folder.iterdir() if path.is_file()}
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        gallery.save("yang2020-table1", Product(tables={"other": pd.DataFrame({"a": [1]})}))
+    assert before.items() <= {path.name: path.read_bytes() for path in gallery.folder.iterdir()}.items()
 
 
 def test_every_made_artifact_has_a_maker_in_the_notebook_it_names():
@@ -228,6 +260,9 @@ def test_fig5_says_which_folds_are_too_small(store, results):
     figure = figures.yang2020_fig5(store, [Small(results[0].spec, results[0].folder)]).figure
     words = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert any("too few" in text for text in words)
+    panels = [axis for axis in figure.axes if axis.get_title()]
+    assert len(panels) == FOLDS
+    assert sum("not run" in text for text in words) == FOLDS - 1
     with pytest.raises(ValueError, match="run notebook 02"):
         figures.yang2020_fig5(store, [])
 

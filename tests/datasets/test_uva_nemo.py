@@ -194,7 +194,9 @@ def test_provenance_and_fingerprint(root):
 def test_a_simulated_copy_that_lost_its_marker_is_still_simulated(root, monkeypatch):
     write_json_folds(root, BY_SUBJECT)
     assert datasets.open("uva-nemo", root).folds().official
-    monkeypatch.setitem(globals(), "HEADING", [HEADING[0], "", "Simulated by smilelab: no real person.", "", HEADING[4]])
+    monkeypatch.setitem(
+        globals(), "HEADING", [HEADING[0], "", "Simulated by smilelab: no real person.", "", HEADING[4]]
+    )
     write_details(root, [line(*clip) for clip in CLIPS])
     database = datasets.open("uva-nemo", root)
     assert database.simulated
