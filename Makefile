@@ -8,8 +8,11 @@ BIN := $(VENV)/bin
 # One thread a process: with several processes that is faster, and results do not depend on the number of cores.
 export OMP_NUM_THREADS := 1
 
-.PHONY: paper test lab clean
+.PHONY: help paper test lab clean
 .DELETE_ON_ERROR:
+
+help:
+	@sed -n '1,/^PROFILE/{s/^# //p}' Makefile
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
