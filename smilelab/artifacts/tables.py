@@ -116,8 +116,8 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
     stores : mapping of str to ClipStore
         Database name to its clip store.
     results : mapping of str to mapping of str to runs
-        Database name to protocol to its runs over folds and trials. Protocols are the selection rules, and
-        ``shuffled`` for the control with permuted training labels.
+        Database name to protocol to its runs over folds and trials. Protocols are the selection rules, of which the
+        first makes the main column, and ``shuffled`` for the control with permuted training labels.
     """
     printed = reported("yang2020-table2")
     methods = list(dict.fromkeys(printed["row"]))
@@ -130,7 +130,7 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
             row[f"{_plain_label(name)}, reported"] = cells.get((method, name), "-")
         for name, store in stores.items():
             column = f"{database_label(name, simulated=store.simulated)}, measured [95 %]"
-            runs = results.get(name, {}).get("validation", ()) if method == "RealSmileNet" else ()
+            runs = next(iter(results.get(name, {}).values()), ()) if method == "RealSmileNet" else ()
             row[column] = _accuracy_cell(runs, store)
         rows.append(row)
     details = [
@@ -143,12 +143,17 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
         )
     notes = [
         "Reported numbers are as Yang et al. print them; they come from papers with different landmarks and selection.",
-        "Measured main column: " + SELECTION_LABELS["validation"] + ". 'not run' marks a method without runs.",
+        f"Measured main column: {_main_rule(results)}. 'not run' marks a method without runs.",
     ]
     notes += [f"{database_label(n, simulated=s.simulated)}: {s.folds_source}." for n, s in stores.items()]
     notes += [_failed(runs) for by in results.values() for runs in by.values() if _failed(runs)]
     every = [run for by in results.values() for runs in by.values() for run in runs]
     return Product(tables, notes=notes, stores=[*stores.values()], runs=every)
+
+
+def _main_rule(results: Mapping[str, Mapping[str, Results]]) -> str:
+    rules = [next(iter(by)) for by in results.values() if by]
+    return SELECTION_LABELS[rules[0]] if rules else NOT_RUN
 
 
 def _plain_label(name: str) -> str:
@@ -171,7 +176,8 @@ def _accuracy_cell(runs: Results, store: ClipStore) -> str:
 
 def _details(name: str, store: ClipStore, protocol: str, runs: Results) -> dict[str, str]:
     shuffled = protocol == "shuffled"
-    label = "control: training labels shuffled" if shuffled else SELECTION_LABELS[protocol]
+    label = SELECTION_LABELS[runs[0].spec.selection if runs else protocol]
+    label = f"control with shuffled training labels; {label}" if shuffled else label
     row = {"database": database_label(name, simulated=store.simulated), "protocol": label}
     if not _complete(runs):
         return {**row, "accuracy": NOT_RUN}
