@@ -1,21 +1,7 @@
-import os
-import signal
-
 import pytest
+from dying_tasks import gave_up, square
 
 from smilelab import parallel
-
-
-def square(number):
-    if number == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if number == -1:
-        raise ValueError("negative")
-    return number**2
-
-
-def gave_up(number):
-    return f"{number} died"
 
 
 def test_only_the_task_whose_process_dies_is_given_up():

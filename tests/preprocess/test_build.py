@@ -313,17 +313,6 @@ def test_a_second_build_waits_for_the_first(tmp_path: Path, videos: dict[str, Pa
     assert len(ClipStore(folder).manifest) == 3
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*paths: object) -> None:
-        raise OSError("killed here")
-
-    (tmp_path / "a").write_bytes(b"old")
-    monkeypatch.setattr(building.os, "replace", full)
-    with pytest.raises(OSError, match="killed here"):
-        building._write(tmp_path / "a", b"new")
-    assert (tmp_path / "a").read_bytes() == b"old"
-
-
 def test_only_the_surroundings_of_the_face_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     person = render(3, seconds=3.5, width=960, height=540, iod_px=38)
     video.write(tmp_path / "a.mp4", person.images, FPS)
