@@ -203,8 +203,8 @@ class Bench:
     def neutral_subtraction(self) -> None:
         """How much a subject's own neutral face helps to tell AU06 from a single frame.
 
-        The target is for AU06 drawn apart from AU12. In smiles the two go together (r .95): the mouth then tells most of
-        AU06 before anything is subtracted, the more so the finer the picture; those rows are for comparison.
+        The target is for AU06 drawn apart from AU12. In smiles the two go together (r .95): the mouth then tells most
+        of AU06 before anything is subtracted, the more so the finer the picture; those rows are for comparison.
         """
         for apart, size in ((True, 96), (False, 48), (False, 96)):
             before, after = self.neutral_scores(apart, size)
