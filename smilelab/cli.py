@@ -1,4 +1,4 @@
-"""The command line: simulate, check, preprocess, reproduce, status, predict, export."""
+"""The command line: simulate, check, moments, preprocess, reproduce, status, predict, export."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from smilelab import __version__
 _HELP = """Spontaneous or posed? The companion to Lee & Lee 2020 and Yang et al. 2020.
 
 \b
-smilelab simulate uva-nemo DIR           make a simulated database in the real layout
+smilelab simulate uva-nemo DIR           make a simulated database in the real layout (or all of them)
 smilelab check DIR                       what a database folder holds, and what is missing
+smilelab moments DIR                     smiles in recordings, as a table that can be corrected, below data/moments
 smilelab preprocess uva-nemo DIR         videos to face crops, below data/clips
 smilelab reproduce --profile smoke       run the notebooks; tables and figures go to figures/
 smilelab status                          which tables and figures are made, stale or waiting
@@ -34,76 +35,128 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("database")
+@click.argument("database", metavar="bbc|mmi|spos|recordings|uva-nemo|all")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--subjects", type=click.IntRange(min=1), help="Number of subjects; by default as in the real database.")
+@click.option(
+    "--subjects",
+    "people",
+    multiple=True,
+    metavar="N|NAME=N",
+    help="Number of subjects; by default as in the real database. With all: of one of them, again for another.",
+)
 @click.option("--clips", type=click.IntRange(min=1), help="Number of clips; by default as many as fit the subjects.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--size", default="", metavar="WxH", help="Size of the videos, such as 1920x1080.  [default: 640x360]")
+@click.option("--size", default="", metavar="WxH", help="Size of the videos; by default each database has its own.")
+@click.option("--max-length", type=float, metavar="S", help="Longest clip in seconds; longer ones are made this long.")
 @click.option("--length-matched", is_flag=True, help="Clip length says nothing about the class.")
 @click.option("--no-asymmetry", is_flag=True, help="Left and right move alike.")
+@click.option("--no-confounds", is_flag=True, help="In mmi, frame rate and size say nothing about the class.")
+@click.option("--metadata-only", is_flag=True, help="Write no videos; bbc and spos hold nothing else.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; all cores by default.")
 def simulate(
     database: str,
     folder: Path,
-    subjects: int | None,
+    people: tuple[str, ...],
     clips: int | None,
     seed: int,
     size: str,
+    max_length: float | None,
     length_matched: bool,
     no_asymmetry: bool,
+    no_confounds: bool,
+    metadata_only: bool,
     jobs: int | None,
 ) -> None:
-    """Make a simulated DATABASE in the layout of the real one, with ground truth beside it in DIR-truth."""
+    """Make a simulated database in the layout of the real one, with ground truth beside it in DIR-truth.
+
+    With all, every database gets a folder of its name in DIR.
+    """
     from smilelab.simulator import databases as simulator
 
-    resolution = _size(size)
-    try:
-        made = simulator.simulate(
-            database,
-            folder,
-            subjects=subjects,
-            clips=clips,
-            seed=seed,
-            resolution=resolution,
-            length_matched=length_matched,
-            asymmetry=not no_asymmetry,
-            jobs=jobs,
-        )
-    except (ValueError, OSError) as error:
-        _fail(error)
-    click.echo(f"{made}: simulated {database}")
+    together = database == "all"
+    if together and clips is not None:
+        raise click.BadParameter("found it with all; expected one database, or --subjects.", param_hint="--clips")
+    resolution, subjects = _size(size), _subjects(people, simulator.names() if together else [database], together)
+    for name in simulator.names() if together else [database]:
+        if together and metadata_only and not simulator.has_metadata(name):
+            click.echo(f"{name}: left out, it holds no metadata")
+            continue
+        try:
+            made = simulator.simulate(
+                name,
+                folder / name if together else folder,
+                subjects=subjects.get(name),
+                clips=clips,
+                seed=seed,
+                resolution=resolution,
+                length_matched=length_matched,
+                asymmetry=not no_asymmetry,
+                max_length_s=max_length,
+                confounds=not no_confounds,
+                metadata_only=metadata_only,
+                jobs=jobs,
+            )
+        except (ValueError, OSError) as error:
+            _fail(error)
+        click.echo(f"{made}: simulated {name}{', metadata only' if metadata_only else ''}")
 
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--database", "name", help="Which database it should be; recognised by default.")
 def check(folder: Path, name: str | None) -> None:
-    """Recognise the database in DIR and say what is complete, what is missing and what to do."""
+    """Recognise the database in DIR, or those in its folders, and say what is complete, what is missing and what to do.
+
+    Exit code 1 where nothing is recognised or what is recognised cannot be opened.
+    """
+    from smilelab import datasets
+    from smilelab.datasets.report import describe
+
+    try:
+        found = [(name, folder)] if name else datasets.find(folder)
+        if not found:
+            known = "\n".join(f"  {known}: {datasets.kind(known).layout}" for known in datasets.names())
+            _fail(f"{folder}: no database found, here or in the folders below; expected one of\n{known}")
+        failed = False
+        for known, place in found:
+            try:
+                database = datasets.open(known, place)
+            except datasets.DatabaseError as error:
+                click.echo(f"smilelab: {error}", err=True)
+                try:
+                    database = datasets.open(known, place, require_videos=False)
+                except datasets.DatabaseError:
+                    failed = True
+                    continue
+                click.echo("Its metadata without the videos:")
+            click.echo(describe(database))
+            if database.require_videos:
+                click.echo(f"Next: smilelab preprocess {known} {place}")
+    except (ValueError, OSError) as error:
+        _fail(error)
+    sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--openface", type=click.Path(path_type=Path), help="Folder of OpenFace 2 tables named after the videos.")
+@click.option("--neutral", type=click.Choice(["recording", "median"]), default="recording", show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; all cores by default.")
+def moments(folder: Path, openface: Path | None, neutral: str, jobs: int | None) -> None:
+    """Find the smiles in the recordings of DIR by AU06 and AU12, from OpenFace 2 or from our own estimate.
+
+    The table is made once. Then it can be corrected: change start_s and end_s, set keep to no, add and delete rows.
+    """
     from smilelab import datasets
 
-    errors = []
-    for candidate in [name] if name else datasets.names():
-        try:
-            database = datasets.open(candidate, folder)
-            folds = database.folds()
-        except (ValueError, OSError) as error:
-            errors.append(error)
-            continue
-        index, deviations = database.index(), database.deviations()
-        origin = "simulated" if database.simulated else "not marked as simulated"
-        click.echo(f"{folder}: {database.title} ({origin})")
-        click.echo(
-            f"{len(index)} clips of {index['subject'].nunique()} subjects, {int(index['label'].sum())} spontaneous"
-        )
-        click.echo(f"folds: {len(folds)}, {folds.source}")
-        if deviations.empty:
-            click.echo("All counts are as published.")
-        else:
-            click.echo(f"Counts that differ from the published ones:\n{deviations.to_string(index=False)}")
-            click.echo("It can be used as it is; tables will say how many clips they are based on.")
-        return
-    _fail("\n".join(map(str, errors)))
+    try:
+        found = _moments(datasets.open("recordings", folder), openface, neutral, jobs)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    for name, count in found.counts().items():
+        click.echo(f"{count} {name} smiles")
+    click.echo(f"{len(found.neutral)} neutral faces, {len(found.failures)} remarks in {found.path.parent}")
+    click.echo(f"{found.path}: correct it by hand if need be, then preprocess")
 
 
 @main.command()
@@ -113,22 +166,43 @@ def check(folder: Path, name: str | None) -> None:
 @click.option("--size", type=click.IntRange(min=16), default=48, show_default=True, help="Side of a frame in pixels.")
 @click.option("--fps", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Frames per second kept.")
 @click.option("--boxes", type=click.Choice(["smooth", "per-frame"]), default="smooth", show_default=True)
+@click.option("--openface", type=click.Path(path_type=Path), help="As for moments.")
+@click.option("--neutral", type=click.Choice(["recording", "median"]), default="recording", help="As for moments.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the clip stores.  [default: data/clips]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; all cores by default.")
 def preprocess(
-    database: str, folder: Path, crop: str, size: int, fps: float, boxes: str, out: Path | None, jobs: int | None
+    database: str,
+    folder: Path,
+    crop: str,
+    size: int,
+    fps: float,
+    boxes: str,
+    openface: Path | None,
+    neutral: str,
+    out: Path | None,
+    jobs: int | None,
 ) -> None:
-    """Decode, find faces and crop every clip of DATABASE in DIR; can be stopped and goes on when run again."""
+    """Decode, find faces and crop every clip of DATABASE in DIR; can be stopped and goes on when run again.
+
+    Of recordings, every smile is a clip: they are found first, as by `smilelab moments`.
+    """
     from smilelab import datasets
     from smilelab.artifacts.study import home
     from smilelab.preprocess.build import Recipe, build
 
     try:
         recipe = Recipe(crop=crop, size=size, fps=fps, boxes=boxes)  # type: ignore[arg-type]  # click checked them
-        store = build(datasets.open(database, folder), recipe, out or home() / "data" / "clips", jobs=jobs)
+        opened = datasets.open(database, folder)
+        recorded = bool((opened.index()["kind"] == "recording").any())
+        source = _moments(opened, openface, neutral, jobs) if recorded else opened
+        if not (source.index()["kind"] == "clip").any():
+            raise ValueError(f"{folder}: no smile was found in any recording. `smilelab moments {folder}` says more.")
+        store = build(source, recipe, out or home() / "data" / "clips", jobs=jobs)
     except (ValueError, OSError) as error:
         _fail(error)
-    click.echo(f"{store.path}: {len(store.usable)} of {len(store.manifest)} clips usable")
+    clips = int((store.manifest["kind"] != "neutral").sum())
+    neutral = f", {len(store.neutral)} neutral faces" if clips < len(store.manifest) else ""
+    click.echo(f"{store.path}: {len(store.usable)} of {clips} clips usable{neutral}")
 
 
 @main.command()
@@ -234,6 +308,25 @@ def export(run: str, file: Path) -> None:
     except (ValueError, OSError) as error:
         _fail(error)
     click.echo(f"{file}: weights of run {run}")
+
+
+def _moments(database: Any, openface: Path | None, neutral: str, jobs: int | None) -> Any:
+    from smilelab.artifacts.study import home
+    from smilelab.preprocess.moments import find
+
+    return find(database, home() / "data" / "moments", openface=openface, neutral=neutral, jobs=jobs)  # type: ignore[arg-type]
+
+
+def _subjects(given: tuple[str, ...], names: list[str], together: bool) -> dict[str, int]:
+    """Number of subjects by database, of "12" for the one database or "uva-nemo=60" for one of several."""
+    found = {}
+    for text in given:
+        name, separator, number = text.rpartition("=")
+        if not number.isdecimal() or int(number) < 1 or bool(separator) != together or (together and name not in names):
+            expected = f"NAME=N with NAME one of {', '.join(names)}" if together else "a whole number from 1"
+            raise click.BadParameter(f"found {text!r}, expected {expected}.", param_hint="--subjects")
+        found[name or names[0]] = int(number)
+    return found
 
 
 def _size(text: str) -> tuple[int, int] | None:

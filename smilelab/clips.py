@@ -26,6 +26,8 @@ MANIFEST_COLUMNS = (
     *("width", "height", "fps", "fps_source", "length_s", "start_s", "end_s", "sha256", "source"),
 )
 
+NEUTRAL_KIND = "neutral"
+
 _UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -87,7 +89,10 @@ class ClipStore:
             ) from None
 
     def __repr__(self) -> str:
-        return f"ClipStore({str(self.path)!r}): {len(self.usable)} of {len(self.manifest)} clips of {self.database}"
+        neutral = int((self.manifest["kind"] == NEUTRAL_KIND).sum())
+        clips = f"{len(self.usable)} of {len(self.manifest) - neutral} clips"
+        beside = f" and {len(self.neutral)} of {neutral} neutral recordings" if neutral else ""
+        return f"ClipStore({str(self.path)!r}): {clips}{beside} of {self.database}"
 
     def __len__(self) -> int:
         """Number of usable clips."""
@@ -97,12 +102,12 @@ class ClipStore:
     def manifest(self) -> pd.DataFrame:
         """One row for every clip of the database, indexed by ``clip_id``.
 
-        ``label`` (1 spontaneous, 0 posed), ``subject``, ``sex``, ``age``, ``kind`` are the database's. ``status`` is
-        "ok", "partial" or "failed", and ``reason`` says why. ``frames`` counts the crops, ``sampled`` the frames looked
-        at, ``decoded`` those of the video, ``faces`` the most faces seen at once. ``width`` and ``height`` px,
-        ``fps_source`` (measured; ``fps`` is the declared one) and ``length_s`` describe the video; ``start_s`` and
-        ``end_s`` the part of it that was asked for. ``sha256`` is of the crops and times, ``source`` a fingerprint of
-        the video file.
+        ``label`` (1 spontaneous, 0 posed, -1 neutral), ``subject``, ``sex``, ``age``, ``kind`` are the database's.
+        ``status`` is "ok", "partial" or "failed", and ``reason`` says why. ``frames`` counts the crops, ``sampled`` the
+        frames looked at, ``decoded`` those of the video, ``faces`` the most faces seen at once. ``width`` and
+        ``height`` px, ``fps_source`` (measured; ``fps`` is the declared one) and ``length_s`` describe the video;
+        ``start_s`` and ``end_s`` the part of it that was asked for. ``sha256`` is of the crops and times, ``source`` a
+        fingerprint of the video file.
         """
         path = self.path / MANIFEST_FILE
         try:
@@ -119,8 +124,13 @@ class ClipStore:
 
     @functools.cached_property
     def usable(self) -> pd.DataFrame:
-        """Rows of the manifest with frames."""
-        return self.manifest[self.manifest["frames"] > 0]
+        """Rows of the manifest with frames and a class: no neutral recordings."""
+        return self.manifest[(self.manifest["frames"] > 0) & (self.manifest["kind"] != NEUTRAL_KIND)]
+
+    @functools.cached_property
+    def neutral(self) -> pd.DataFrame:
+        """Rows of the manifest with frames of a neutral face; they belong to no class and to no fold."""
+        return self.manifest[(self.manifest["frames"] > 0) & (self.manifest["kind"] == NEUTRAL_KIND)]
 
     def frames(self, clip_id: str) -> NDArray[np.uint8]:
         """Face crops of one clip.

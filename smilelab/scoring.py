@@ -9,6 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
+# Any sequence: one that reads its clips when they are asked for keeps no more of them in memory than a batch.
 Clips = Sequence[np.ndarray]
 PRECISIONS = ("float32", "bfloat16")
 
@@ -143,15 +144,16 @@ def check_clips(clips: Clips, what: str) -> int:
     """Raise a ValueError unless the clips can be scored together; their number."""
     if len(clips) == 0:
         raise ValueError(f"there are no {what}; expected at least one")
+    first = clips[0]
     for i, clip in enumerate(clips):
         if clip.ndim != 4 or clip.shape[3] != 3 or clip.dtype != np.uint8 or len(clip) == 0:
             raise ValueError(
                 f"{what}: number {i} is {clip.dtype} {clip.shape}; expected uint8 (T, H, W, 3), T at least 1"
             )
-        if clip.shape[1:] != clips[0].shape[1:]:
+        if clip.shape[1:] != first.shape[1:]:
             raise ValueError(
                 f"{what}: number {i} has frames of {clip.shape[1]}x{clip.shape[2]}, number 0 of "
-                f"{clips[0].shape[1]}x{clips[0].shape[2]}; expected one size"
+                f"{first.shape[1]}x{first.shape[2]}; expected one size"
             )
     return len(clips)
 

@@ -5,6 +5,7 @@ Importing this module calls `tune_allocator` once (glibc on Linux only; ``SMILEL
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -140,6 +141,8 @@ def train(
     model : torch.nn.Module
         Trained in place from the weights it has; ends on `device`, in evaluation mode, with the selected weights.
     clips : sequence of uint8 arrays (T, H, W, 3)
+        A list, or a sequence that reads a clip when it is asked for one, such as `smilelab.windows.Windows`; with a
+        ``fingerprint`` it is told from others by that.
     labels : int (n,)
         1 spontaneous, 0 posed.
     options : TrainingOptions
@@ -191,8 +194,8 @@ def train(
             "select": select,
             "starting weights": _crc(_on_cpu(model).values()),
         }
-        fingerprint |= {"training clips": _crc([targets, *clips])}
-        fingerprint |= {f"clips of {name}": _crc([truth, *some]) for name, (some, truth) in sets.items()}
+        fingerprint |= {"training clips": _identity(clips, targets)}
+        fingerprint |= {f"clips of {name}": _identity(some, truth) for name, (some, truth) in sets.items()}
 
     model.to(device)
     make = torch.optim.AdamW if options.decoupled else torch.optim.Adam
@@ -312,6 +315,13 @@ def _set_random_state(device: torch.device, state: dict[str, Tensor]) -> None:
 
 def _cuda_index(device: torch.device) -> int:
     return torch.cuda.current_device() if device.index is None else device.index
+
+
+def _identity(clips: Clips, labels: np.ndarray) -> Any:
+    """What tells these clips and labels from others: the clips' own fingerprint if they have one, else a checksum."""
+    if (own := getattr(clips, "fingerprint", None)) is not None:
+        return [own, _crc([labels])]
+    return _crc(itertools.chain([labels], clips))
 
 
 def _crc(arrays: Iterable[np.ndarray | Tensor]) -> int:

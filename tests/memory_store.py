@@ -24,7 +24,7 @@ class MemoryStore:
         self.path = Path(path)
         rows = [(f"s{s:02d}_{label}", label, f"s{s:02d}") for s in range(SUBJECTS) for label in (0, 1)]
         table = pd.DataFrame(rows, columns=["clip_id", "label", "subject"]).set_index("clip_id")
-        table = table.assign(width=640, height=360, fps_source=50.0, status="ok", reason="", frames=5)
+        table = table.assign(width=640, height=360, fps_source=50.0, status="ok", reason="", frames=5, length_s=1.0)
         self.usable = self.manifest = table
 
     def frames(self, clip_id):

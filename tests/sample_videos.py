@@ -54,14 +54,16 @@ class StandIn:
         return "0123abcd"
 
 
-def render(seed: int, *, seconds: float, width: int = 320, height: int = 240, iod_px: float | None = None) -> Rendered:
-    """Render one smiling person; 320x240 unless told."""
+def render(
+    seed: int, *, seconds: float, width: int = 320, height: int = 240, iod_px: float | None = None, yaw: float = 0.0
+) -> Rendered:
+    """Render one smiling person; 320x240 and from the front unless told (`yaw` in rad)."""
     rng = np.random.default_rng(seed)
     renderer = FaceRenderer(
         draw_identity(rng, age=30, sex="female"), draw_scene(rng), width=width, height=height, iod_px=iod_px
     )
     clip = draw_clip(draw_subject(rng, age=30, sex="female"), seed % 2, FPS, rng, length_s=seconds)
-    pairs = list(zip(clip.action_units, clip.pose, strict=True))
+    pairs = list(zip(clip.action_units, np.add(clip.pose, [yaw, 0, 0, 0, 0, 0]), strict=True))
     return Rendered(
         np.asarray(clip.times, float),
         [renderer.render(units, pose) for units, pose in pairs],

@@ -1,8 +1,10 @@
 import json
 import shutil
 
+import database_trees as trees
 import pytest
 from click.testing import CliRunner
+from sample_recordings import bumps, write_openface
 
 from smilelab import cli
 from smilelab.prediction import Prediction
@@ -43,13 +45,45 @@ def test_simulate_makes_a_database_that_check_recognises(run, tmp_path):
     assert "2 clips of" in run("check", tmp_path / "db").output
 
 
+def test_simulate_all_gives_every_database_a_folder(run, tmp_path):
+    made = run(
+        "simulate", "all", tmp_path / "all", "--subjects", "uva-nemo=2", "--subjects", "recordings=4", "--metadata-only"
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {"mmi", "recordings", "uva-nemo"}
+    assert "bbc: left out" in made.output
+    assert "spos: left out" in made.output
+    assert len((tmp_path / "all/recordings/clips.csv").read_text().splitlines()) == 1 + 3 * 4
+    assert len(list((tmp_path / "all/mmi").rglob("session.xml"))) == 187, "as many as in the real one"
+
+
+def test_simulate_passes_its_options_on(run, tmp_path):
+    made = run(
+        "simulate", "mmi", tmp_path / "db", "--subjects", 4, "--size", "160x120", "--max-length", 1.5, "--no-confounds",
+        "--length-matched", "--no-asymmetry", "--seed", 3, "--metadata-only",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    content = json.loads((tmp_path / "db/SIMULATED.json").read_text())
+    assert (content["database"], content["seed"]) == ("mmi", 3)
+    assert content["settings"] == {
+        "subjects": 4, "clips": 22, "resolution": [160, 120], "length_matched": True, "asymmetry": False,
+        "max_length_s": 1.5, "confounds": False, "fps": [29.0, 25.0],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("simulate", "uva", "db"), "uva"),
         (("simulate", "uva-nemo", "db", "--size", "big"), "WxH"),
+        (("simulate", "all", "db", "--clips", 5), "expected one database, or --subjects"),
+        (("simulate", "all", "db", "--subjects", 5), "expected NAME=N"),
+        (("simulate", "all", "db", "--subjects", "nemo=5"), "expected NAME=N"),
+        (("simulate", "bbc", "db", "--subjects", "bbc=5"), "expected a whole number"),
+        (("simulate", "bbc", "db", "--metadata-only"), "holds videos alone"),
         (("check", "nowhere"), "no such folder"),
         (("preprocess", "uva-nemo", "nowhere"), "no such folder"),
+        (("moments", "nowhere"), "no such folder"),
         (("reproduce", "--database", "uva-nemo"), "NAME=DIR"),
         (("reproduce", "--database", "nemo=here"), "unknown database"),
         (("reproduce", "--database", "uva-nemo=nowhere"), "no such folder"),
@@ -131,6 +165,61 @@ def test_a_copy_without_videos_is_recognised_as_incomplete(run, tmp_path, simula
     assert "listed videos that are missing" in result.output
 
 
+def test_check_finds_every_database_of_a_folder(run, tmp_path):
+    trees.bbc(tmp_path / "all" / "bbc")
+    trees.mmi_session(tmp_path / "all" / "mmi", 2005, 53)
+    trees.recordings(tmp_path / "all" / "recordings")
+    trees.spos(tmp_path / "all" / "spos", frames=1)
+    (tmp_path / "all" / "spos-truth").mkdir()
+    checked = run("check", tmp_path / "all")
+    assert checked.exit_code == 0
+    for words in (
+        'BBC "Spot the fake smile" (not marked as simulated)\n20 clips of 20 subjects: 10 spontaneous, 10 posed',
+        "folds: 10, official folds\nAll counts are as published.\nNo fault found.\nNext: smilelab preprocess bbc",
+        "1 clips of 1 subjects",
+        "folds: none. official folds: found clips of 1 fold(s)",
+        "9 clips of 3 subjects: 3 spontaneous, 3 posed, 3 neutral",
+        "80 clips of 7 subjects: 66 spontaneous, 14 posed",
+    ):
+        assert words in checked.output
+
+
+def test_check_prints_each_fault_and_what_is_noted(run, tmp_path):
+    root = trees.spos(tmp_path / "SPOS", frames=3)
+    (root / "posed" / "happy" / "yi-1" / "3.bmp").write_bytes(b"")
+    (root / "posed" / "happy" / "ying-1" / "2.bmp").unlink()
+    checked = run("check", root)
+    assert checked.exit_code == 0
+    assert "1 fault(s), the rest can be used:\nposed/happy/yi-1/3.bmp: the picture is empty (0 bytes)" in checked.output
+    assert "Note: posed/happy/ying-1: 1 numbers between 1 and 3 have no frame" in checked.output
+
+
+def test_check_of_metadata_alone_says_that_videos_are_missing(run, tmp_path):
+    checked = run("check", trees.uva_nemo_metadata(tmp_path / "db"))
+    assert checked.exit_code == 0
+    assert "no folder videos/ here" in checked.output
+    assert "1240 clips of 400 subjects: 597 spontaneous, 643 posed\nfolds: 10, official folds" in checked.output
+    assert "Next" not in checked.output
+
+
+def test_check_of_an_unusable_table_fails_with_its_rows(run, tmp_path):
+    trees.touch(tmp_path / "a.mp4")
+    (tmp_path / "clips.csv").write_text("path,label,subject\na.mp4,happy,1\n../b.mp4,posed,1\n")
+    checked = run("check", tmp_path)
+    assert checked.exit_code == 1
+    assert "row 2: label is 'happy'" in checked.output
+    assert "row 3: path '../b.mp4' leads out" in checked.output
+
+
+def test_check_of_another_folder_says_what_was_expected(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    checked = run("check", tmp_path / "empty")
+    assert checked.exit_code == 1
+    for words in ("no database found", "Genuine/smilecontent qNN.mp4", "Sessions/<session id>", "clips.csv with a row"):
+        assert words in checked.output
+    assert "no posed/happy/" in run("check", tmp_path / "empty", "--database", "spos").output
+
+
 def test_exported_weights_of_a_run_score_videos(run, tmp_path, simulated_uva_nemo):
     from smilelab import datasets, runs, specs
     from smilelab.preprocess.build import Recipe, build
@@ -154,3 +243,39 @@ def test_exported_weights_of_a_run_score_videos(run, tmp_path, simulated_uva_nem
     )
     probability = json.loads(scored.output)[0]["probability"]
     assert probability == pytest.approx(result.predictions["probability"][0], abs=1e-6)
+
+
+@pytest.fixture
+def own_recordings(tmp_path):
+    folder = tmp_path / "own"
+    write_openface(folder / "a.csv", bumps((2, 4, 2.0), (8, 11, 1.5)))
+    write_openface(folder / "b.csv", bumps((3, 9, 1.0)))
+    for name in "ab":
+        (folder / f"{name}.mp4").write_text("no video, and none is needed where OpenFace has been")
+    table = "path,label,subject,kind\na.mp4,posed,s1,recording\nb.mp4,spontaneous,s2,recording\n"
+    (folder / "clips.csv").write_text(table)
+    return folder
+
+
+def test_recordings_become_smiles_which_can_be_corrected_and_preprocessed(run, tmp_path, own_recordings):
+    found = run("moments", own_recordings, "--jobs", 1)
+    assert found.exit_code == 0, found.output
+    assert "2 posed smiles" in found.output
+    assert "1 spontaneous smiles" in found.output
+    (table,) = (tmp_path / "data" / "moments").glob("*/moments.csv")
+    assert str(table) in found.output
+    table.write_text(table.read_text().replace("yes", "no", 1))
+    again = run("moments", own_recordings, "--jobs", 1)
+    assert "1 posed smiles" in again.output
+    made = run("preprocess", "recordings", own_recordings, "--crop", "outline", "--size", 32, "--fps", 30, "--jobs", 1)
+    assert made.exit_code == 0, made.output
+    assert "0 of 2 clips usable, 0 neutral faces" in made.output
+
+    table.write_text(table.read_text().replace("8.", "-8.", 1))
+    refused = run("moments", own_recordings, "--jobs", 1)
+    assert refused.exit_code == 1
+    assert "row 3: start_s is -8" in refused.output
+    table.write_text("recording,start_s,end_s\n")
+    empty = run("preprocess", "recordings", own_recordings, "--jobs", 1)
+    assert empty.exit_code == 1
+    assert "no smile was found" in empty.output

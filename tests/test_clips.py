@@ -56,6 +56,7 @@ def test_what_a_store_says(folder: Path) -> None:
     assert list(store.usable.index) == ["a", "b, x"]
     assert store.folds() == [["b, x"], ["a"]]
     assert "2 of 3 clips of stand-in" in repr(store)
+    assert store.neutral.empty
 
 
 def test_text_stays_text_and_missing_numbers_are_missing(folder: Path) -> None:
@@ -66,6 +67,18 @@ def test_text_stays_text_and_missing_numbers_are_missing(folder: Path) -> None:
     assert np.isnan(manifest["age"]).tolist() == [False, True, False]
     assert manifest["end_s"].tolist()[1] == 1.25
     assert str(manifest["fps"].dtype) == "float64"
+
+
+def test_neutral_recordings_belong_to_no_class(folder: Path) -> None:
+    manifest = folder / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace('"b, x",0,007,,,clip', '"b, x",-1,007,,,neutral'))
+    store = ClipStore(folder)
+    assert list(store.usable.index) == ["a"]
+    assert list(store.neutral.index) == ["b, x"]
+    assert store.folds() == [[], ["a"]]
+    assert len(store) == 1
+    assert len(store.frames("b, x")) == 2
+    assert "1 of 2 clips and 1 of 1 neutral recordings of stand-in" in repr(store)
 
 
 def test_frames_are_mapped_and_read_only(folder: Path) -> None:

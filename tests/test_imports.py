@@ -9,7 +9,10 @@ PACKAGE = Path(__file__).parent.parent / "smilelab"
 
 # Floors from the bottom up: a module imports from its own floor and from those below.
 FLOORS = [
-    {"models", "clips", "datasets", "metrics", "checkpoint", "allocator", "scoring", "files", "parallel"},
+    {
+        *("models", "clips", "windows", "signals", "datasets", "metrics", "checkpoint", "allocator", "scoring"),
+        *("files", "parallel"),
+    },
     {"preprocess", "training", "baselines", "audit"},
     {"simulator", "specs", "runs", "explain"},
     {"artifacts", "prediction"},
@@ -57,7 +60,7 @@ def test_models_import_torch_alone(path):
 
 
 _BLOCKED = {"av", "cv2", "dlib", "captum", "matplotlib", "seaborn", "skimage", "papermill", "ipywidgets", "nbconvert"}
-_BLOCKED |= {"click", "tqdm", "IPython", "yaml"}
+_BLOCKED |= {"click", "tqdm", "IPython", "yaml", "defusedxml"}
 _GPU_NODE = """
 import sys
 class Blocked:
@@ -65,7 +68,7 @@ class Blocked:
         if name.partition('.')[0] in {blocked!r}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Blocked())
-import smilelab.training, smilelab.runs, smilelab.models, smilelab.clips, smilelab.metrics
+import smilelab.training, smilelab.runs, smilelab.models, smilelab.clips, smilelab.metrics, smilelab.windows
 smilelab.models.build('realsmilenet')
 print(*sorted(m for m in sys.modules if m.startswith('smilelab.')))
 """

@@ -14,6 +14,8 @@ PAPERS = {
     "lee2020": "Lee & Lee 2020, Applied Sciences 10:8934",
     "yang2020": "Yang et al. 2020, RealSmileNet, ACCV",
     "audit": "both papers",
+    "folds": "both papers",
+    "probes": "both papers",
 }
 
 
@@ -32,18 +34,22 @@ class Artifact:
         return PAPERS[self.id.partition("-")[0]]
 
 
-_NEMO_CLIPS = "clips of a database"
+_CLIPS = "clips of a database"
 _RUNS = "finished RealSmileNet runs"
 _SIAMESE = "finished runs of the Siamese 3D DenseNet, which is not built yet"
-_RECORDINGS = "the recordings database, whose loader is not built yet"
-_FOUR = "the four databases, of which the loaders of BBC, MMI and SPOS are not built yet"
+_MOMENTS = "smile moments of recordings"
 
 CATALOGUE: dict[str, Artifact] = {
     artifact.id: artifact
     for artifact in (
-        Artifact("lee2020-fig1", "Feature points and regions of three hand-crafted methods", "05", _RECORDINGS),
-        Artifact("lee2020-fig2", "Frames before and after facial region segmentation", "01", _RECORDINGS),
-        Artifact("lee2020-table1", "Subjects and windows per class and split", "01", _RECORDINGS),
+        Artifact(
+            "lee2020-fig1",
+            "Feature points and regions of three hand-crafted methods",
+            "05",
+            "its drawing, not built yet",
+        ),
+        Artifact("lee2020-fig2", "Frames before and after facial region segmentation", "01", _MOMENTS),
+        Artifact("lee2020-table1", "Subjects and windows per class and split", "01", _MOMENTS),
         Artifact("lee2020-fig3", "Overview of the Siamese model", "05", _SIAMESE),
         Artifact("lee2020-table2", "Layers, output sizes and operators of the 3D DenseNet", "05", _SIAMESE),
         Artifact("lee2020-table3", "Accuracy, precision, recall and AUC over depth", "03", _SIAMESE),
@@ -55,16 +61,20 @@ CATALOGUE: dict[str, Artifact] = {
         Artifact("yang2020-fig1", "Hand-crafted and end-to-end pipelines compared", "05", "its drawing, not built yet"),
         Artifact("yang2020-fig2", "Architecture of RealSmileNet", "05", "the model alone"),
         Artifact("yang2020-fig3", "State transition of the ConvLSTM", "05", "the model alone"),
-        Artifact("yang2020-table1", "The smile databases", "01", _NEMO_CLIPS),
+        Artifact("yang2020-table1", "The smile databases", "01", _CLIPS),
         Artifact("yang2020-fig4", "Score-CAM on FPN features", "05", "the explanations, which are not built yet"),
         Artifact("yang2020-fig5", "t-SNE of the classification block, one panel per test fold", "05", _RUNS),
         Artifact("yang2020-table2", "Benchmark comparison of methods", "02", _RUNS),
         Artifact("yang2020-table3", "Ablations", "03", "runs of the variants, which are not built yet"),
         Artifact("yang2020-fig6", "Accuracy over input size and frame rate", "03", "runs over sizes and frame rates"),
         Artifact("yang2020-fig7", "Accuracy and errors per age and sex group", "04", "runs within groups"),
-        Artifact("yang2020-cross", "Training and testing on different databases and groups", "04", _FOUR),
+        Artifact(
+            "yang2020-cross", "Training and testing on different databases and groups", "04", "runs across databases"
+        ),
         Artifact("yang2020-fig8", "Model against human accuracy", "04", "runs on the 20- and 30-clip subsets"),
         Artifact("yang2020-time", "Wall time of the landmark and the end-to-end pipeline", "02", "the baselines"),
+        Artifact("folds", "Test folds of every database", "01", _CLIPS),
+        Artifact("probes", "What tells the classes apart without a smile", "01", _CLIPS),
         Artifact("audit", "What the papers' own numbers imply", "05", "the audit, which is not built yet"),
     )
 }

@@ -18,6 +18,7 @@ from smilelab.clips import ClipStore
 from smilelab.runs import RunFailure, RunResult
 
 NOT_RUN = "not run"
+_SHORT = {"uva-nemo": "UvA-NEMO", "bbc": "BBC", "mmi": "MMI", "spos": "SPOS", "recordings": "recordings"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Product:
 
 def database_label(name: str, *, simulated: bool) -> str:
     """Return how a database is called on artifacts: "UvA-NEMO", or "simulated UvA-NEMO"."""
-    short = datasets.kind(name).title.removeprefix("the ").removesuffix(" Smile Database")
+    short = _SHORT.get(name) or datasets.kind(name).title.removeprefix("the ")
     return f"simulated {short}" if simulated else short
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from smilelab.artifacts.gallery import markdown
-from smilelab.artifacts.tables import percent, reported
+from smilelab.artifacts.numbers import percent, reported
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
 
-import numpy as np
 import pandas as pd
 
-from smilelab import metrics
+from smilelab import audit, metrics
 from smilelab.artifacts.catalogue import makes
+from smilelab.artifacts.data_tables import PROBES_CAPTION, YANG_DATABASES, probes_of
+from smilelab.artifacts.numbers import percent, reported
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.clips import ClipStore
-from smilelab.datasets import POSED, SPONTANEOUS
 from smilelab.runs import RunFailure, RunResult, predictions_of
 
 Results = Sequence[RunResult | RunFailure]
 
-_TABLE2_DATABASES = ("uva-nemo", "mmi", "spos", "bbc")
 SELECTION_LABELS = {
     "validation": "epoch chosen on held-out training subjects",
     "last": "last epoch",
@@ -26,88 +23,7 @@ SELECTION_LABELS = {
 }
 
 
-@cache
-def _reported() -> pd.DataFrame:
-    with resources.files("smilelab.artifacts").joinpath("reported.csv").open(encoding="utf-8") as handle:
-        return pd.read_csv(handle, dtype=str, keep_default_na=False)
-
-
-def reported(artifact_id: str | None = None) -> pd.DataFrame:
-    """Every number the papers print, with its place.
-
-    Parameters
-    ----------
-    artifact_id : str, optional
-        Only the numbers of this artifact.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``artifact, paper, database, row, quantity, value, unit, place, note``, all of them text as printed.
-    """
-    table = _reported()
-    return (table if artifact_id is None else table[table["artifact"] == artifact_id]).copy()
-
-
-def percent(value: float, low: float | None = None, high: float | None = None) -> str:
-    """Print a share as "71.2" or, with an interval, as "71.2 [64.0, 78.1]"; empty for NaN."""
-    if np.isnan(value):
-        return ""
-    text = f"{100 * value:.1f}"
-    return text if low is None or high is None else f"{text} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-@makes("yang2020-table1")
-def yang2020_table1(stores: Mapping[str, ClipStore]) -> Product:
-    """Yang Table 1: resolution, frame rate, clips and subjects per class, as decoded from the files on disk.
-
-    Parameters
-    ----------
-    stores : mapping of str to ClipStore
-        Database name to its clip store, whose manifest holds what decoding each file found.
-    """
-    rows = []
-    for name in _TABLE2_DATABASES:
-        printed = reported("yang2020-table1").query("database == @name").set_index("quantity")["value"]
-        label = database_label(name, simulated=False) if name in stores else _plain_name(name)
-        rows.append({"database": label, "": "reported", **printed.to_dict()})
-        measured = dict.fromkeys(printed.index, NOT_RUN)
-        if name in stores:
-            label = database_label(name, simulated=stores[name].simulated)
-            measured = _decoded(stores[name])
-        rows.append({"database": label, "": "measured", **measured})
-    notes = [
-        f"{database_label(name, simulated=store.simulated)}: {len(store.manifest)} clips listed, {len(store.usable)} "
-        f"usable; of the others the reasons are in the manifest. {store.folds_source.capitalize()}."
-        for name, store in stores.items()
-    ]
-    return Product(
-        {"Smile databases, reported and measured": pd.DataFrame(rows)}, notes=notes, stores=[*stores.values()]
-    )
-
-
-def _plain_name(name: str) -> str:
-    return {"mmi": "MMI", "spos": "SPOS", "bbc": "BBC"}.get(name, name)
-
-
-def _decoded(store: ClipStore) -> dict[str, str]:
-    table = store.manifest
-    clips = table["label"]
-    decoded = table[table["width"] > 0]
-    sizes = decoded["width"].astype(str) + "x" + decoded["height"].astype(str)
-    rates = decoded["fps_source"].round(2).map("{:g}".format)
-    subjects = {label: table.loc[clips == label, "subject"].nunique() for label in (SPONTANEOUS, POSED)}
-    return {
-        "resolution": "; ".join(sizes.value_counts().index),
-        "frame rate": "; ".join(rates.value_counts().index),
-        "spontaneous clips": str(int((clips == SPONTANEOUS).sum())),
-        "posed clips": str(int((clips == POSED).sum())),
-        "subjects with a spontaneous clip": str(subjects[SPONTANEOUS]),
-        "subjects with a posed clip": str(subjects[POSED]),
-    }
-
-
-@makes("yang2020-table2", metrics)
+@makes("yang2020-table2", metrics, audit)
 def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mapping[str, Results]]) -> Product:
     """Yang Table 2: accuracy of all methods, reported beside measured.
 
@@ -126,8 +42,8 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
     rows = []
     for method in methods:
         row = {"method": method, "process": process[method]}
-        for name in _TABLE2_DATABASES:
-            row[f"{_plain_label(name)}, reported"] = cells.get((method, name), "-")
+        for name in YANG_DATABASES:
+            row[f"{database_label(name, simulated=False)}, reported"] = cells.get((method, name), "-")
         for name, store in stores.items():
             column = f"{database_label(name, simulated=store.simulated)}, measured [95 %]"
             runs = next(iter(results.get(name, {}).values()), ()) if method == "RealSmileNet" else ()
@@ -141,6 +57,7 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
         tables["RealSmileNet, each protocol (percent, 95 % intervals from a bootstrap over subjects)"] = pd.DataFrame(
             details
         )
+    tables[PROBES_CAPTION] = probes_of(stores)
     notes = [
         "Reported numbers are as Yang et al. print them; they come from papers with different landmarks and selection.",
         f"Measured main column: {_main_rule(results)}. 'not run' marks a method without runs.",
@@ -154,10 +71,6 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
 def _main_rule(results: Mapping[str, Mapping[str, Results]]) -> str:
     rules = [next(iter(by)) for by in results.values() if by]
     return SELECTION_LABELS[rules[0]] if rules else NOT_RUN
-
-
-def _plain_label(name: str) -> str:
-    return "UvA-NEMO" if name == "uva-nemo" else _plain_name(name)
 
 
 def _complete(runs: Results) -> bool:

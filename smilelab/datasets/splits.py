@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+from smilelab.datasets.labels import NEUTRAL
 
 OFFICIAL = "official folds"
 SEEDED = "not the official folds"
@@ -54,12 +56,12 @@ class Folds:
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def verify(self, index: pd.DataFrame) -> Folds:
-        """Assert that the folds partition the index and share no subject.
+        """Assert that the folds partition the clips of an index and share no subject.
 
         Parameters
         ----------
         index : pandas.DataFrame
-            Columns ``clip_id`` and ``subject``.
+            Columns ``clip_id``, ``label`` and ``subject``. Neutral rows belong to no fold.
 
         Returns
         -------
@@ -71,13 +73,16 @@ class Folds:
         SplitError
             A clip is in two folds or in none, a fold names an unknown clip, or a subject is in two folds.
         """
-        subject_of = dict(zip(index["clip_id"], index["subject"], strict=True))
+        classed = _classed(index)
+        subject_of = dict(zip(classed["clip_id"], classed["subject"], strict=True))
         fold_of_clip: dict[str, int] = {}
         fold_of_subject: dict[str, int] = {}
         for number, test in enumerate(self.tests, start=1):
             for clip_id in test:
                 if clip_id not in subject_of:
-                    raise SplitError(f"{self.source}: fold {number} names {clip_id}, which is not in the index.")
+                    raise SplitError(
+                        f"{self.source}: fold {number} names {clip_id}, which is no smile clip of the index."
+                    )
                 if clip_id in fold_of_clip:
                     raise SplitError(f"{self.source}: {clip_id} is in folds {fold_of_clip[clip_id]} and {number}.")
                 fold_of_clip[clip_id] = number
@@ -99,7 +104,7 @@ def seeded(index: pd.DataFrame, *, folds: int = 10, seed: int = 0) -> Folds:
     Parameters
     ----------
     index : pandas.DataFrame
-        Columns ``clip_id``, ``label`` and ``subject``.
+        Columns ``clip_id``, ``label`` and ``subject``; neutral rows are left out.
     folds : int
         Number of folds; lowered to the number of subjects where there are fewer.
     seed : int
@@ -115,6 +120,7 @@ def seeded(index: pd.DataFrame, *, folds: int = 10, seed: int = 0) -> Folds:
     SplitError
         Fewer than two subjects.
     """
+    index = _classed(index)
     subjects = index["subject"].nunique()
     count = min(folds, subjects)
     if count < 2:
@@ -131,6 +137,151 @@ def seeded(index: pd.DataFrame, *, folds: int = 10, seed: int = 0) -> Folds:
         if all(tests):
             break
     return Folds(tests, f"seeded split (seed {seed}), {SEEDED}", official=False).verify(index)
+
+
+def by_subjects(index: pd.DataFrame, groups: Sequence[Sequence[str]], source: str) -> Folds:
+    """Make folds of published groups of subjects.
+
+    Parameters
+    ----------
+    index : pandas.DataFrame
+        Columns ``clip_id``, ``label`` and ``subject``; neutral rows are left out.
+    groups : sequence of sequence of str
+        Subjects tested in each fold. Folds of which the index has no clip are dropped.
+    source : str
+        Where the groups come from; says afterwards how many folds were dropped.
+
+    Returns
+    -------
+    Folds
+        Official where no fold was dropped.
+
+    Raises
+    ------
+    SplitError
+        A subject in two groups or in none, or clips of fewer than two groups.
+    """
+    times = Counter(subject for group in groups for subject in group)
+    if repeated := [subject for subject, count in times.items() if count > 1]:
+        raise SplitError(f"{source}: subject {repeated[0]} is in {times[repeated[0]]} folds, expected one.")
+    index = _classed(index)
+    if strangers := sorted(set(index["subject"]) - set(times)):
+        raise SplitError(
+            f"{source}: no fold names subject {', '.join(strangers[:5])}; expected {', '.join(sorted(times))}. "
+            "Take the clips of others out of the folder, or split with smilelab.datasets.splits.seeded."
+        )
+    clips_of = index.groupby("subject")["clip_id"].apply(list).to_dict()
+    tests = [tuple(sorted(clip for subject in group for clip in clips_of.get(subject, []))) for group in groups]
+    kept = tuple(test for test in tests if test)
+    if len(kept) < 2:
+        raise SplitError(f"{source}: found clips of {len(kept)} fold(s), expected at least two to test on one of them.")
+    complete = len(kept) == len(tests)
+    if not complete:
+        source += f", without {len(tests) - len(kept)} of {len(tests)} of which there is no clip"
+    return Folds(kept, source, official=complete).verify(index)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Subjects for training, validation and test.
+
+    Attributes
+    ----------
+    train, validation, test : tuple of str
+        Subjects, sorted.
+
+    Raises
+    ------
+    SplitError
+        A subject is in two of them.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for one, other in combinations((self.train, self.validation, self.test), 2):
+            if both := sorted(set(one) & set(other)):
+                raise SplitError(f"subject {both[0]} is in two parts of a partition; expected every subject in one.")
+
+
+def partition(index: pd.DataFrame, *, test: int = 10, validation: int = 10, of: int = 88, seed: int = 0) -> Partition:
+    """Draw subjects for training, validation and test, 68, 10 and 10 of 88 as in Lee Table 1.
+
+    Parameters
+    ----------
+    index : pandas.DataFrame
+        Columns ``label`` and ``subject``; neutral rows are left out.
+    test, validation, of : int
+        Subjects for test and for validation, of so many in all. Where the index has another number of subjects the
+        shares stay the same, with one subject at least for each.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    Partition
+
+    Raises
+    ------
+    SplitError
+        Fewer than three subjects, or shares that leave none for training.
+    """
+    subjects = _subjects(index)
+    n_test, n_held = (_scaled(count, of, len(subjects)) for count in (test, validation))
+    if len(subjects) < n_test + n_held + 1:
+        raise SplitError(
+            f"found {len(subjects)} subject(s), expected at least {n_test + n_held + 1}: "
+            f"{n_test} for test, {n_held} for validation, and one for training."
+        )
+    drawn = np.random.default_rng(seed).permutation(subjects).tolist()
+    return Partition(
+        train=tuple(sorted(drawn[n_test + n_held :])),
+        validation=tuple(sorted(drawn[n_test : n_test + n_held])),
+        test=tuple(sorted(drawn[:n_test])),
+    )
+
+
+def five_fold(
+    index: pd.DataFrame, *, seed: int = 0, folds: int = 5, validation: int = 10, of: int = 88
+) -> list[Partition]:
+    """Draw the partitions of a cross validation over the subjects that :func:`partition` does not test.
+
+    Lee section 4.1 has 78 subjects, five folds and 10 validation subjects, which is no partition of the 78. Here the
+    subjects are dealt into five groups; in each fold 10 of the group validate and the other 68 subjects train.
+
+    Parameters
+    ----------
+    index : pandas.DataFrame
+        Columns ``label`` and ``subject``; neutral rows are left out.
+    seed : int
+        Seed of both draws; the test subjects are those of ``partition(index, seed=seed)``.
+    folds : int
+        Number of folds; lowered to the number of subjects where there are fewer.
+    validation, of : int
+        Validation subjects in each fold, of so many in all; scaled as in :func:`partition`.
+
+    Returns
+    -------
+    list of Partition
+        Validation subjects of different folds are disjoint.
+
+    Raises
+    ------
+    SplitError
+        Fewer than three subjects.
+    """
+    whole = partition(index, validation=validation, of=of, seed=seed)
+    rest = np.array(sorted(whole.train + whole.validation))
+    held = _scaled(validation, of, len(rest) + len(whole.test))
+    splitter = GroupKFold(n_splits=min(folds, len(rest)), shuffle=True, random_state=seed)
+    generator = np.random.default_rng(seed)
+    drawn = [set(generator.permutation(rest[group])[:held].tolist()) for _, group in splitter.split(rest, groups=rest)]
+    return [
+        Partition(tuple(s for s in rest.tolist() if s not in held_out), tuple(sorted(held_out)), whole.test)
+        for held_out in drawn
+    ]
 
 
 def hold_out_subjects(
@@ -180,96 +331,13 @@ def hold_out_subjects(
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
 
-def read_official(folder: Path, index: pd.DataFrame) -> Folds | None:
-    """Find and read UvA-NEMO's official folds in either published form.
-
-    The JSON form is ``<dir>/<k>/test.json`` (and ``train.json``) with ``{stem: label}``; the text form is
-    ``P_fold_*_<k>.txt`` and ``S_fold_*_<k>.txt`` with one stem a line (P posed, S spontaneous), of which files with
-    "train" in their name are skipped. Clips that the copy on disk lacks are left out of the folds.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to look, at most three levels deep.
-    index : pandas.DataFrame
-        Columns ``clip_id``, ``label`` and ``subject``.
-
-    Returns
-    -------
-    Folds or None
-        None where neither form is found.
-
-    Raises
-    ------
-    SplitError
-        Fold files that are unreadable, leak, leave clips out, or contradict the labels; or the two forms disagree.
-    """
-    found = [form for form in (_json_form(folder), _text_form(folder)) if form is not None]
-    if not found:
-        return None
-    results = [_official(labelled, index) for labelled in found]
-    if len(results) == 2 and results[0].fingerprint() != results[1].fingerprint():
-        raise SplitError(f"{folder}: the JSON and the text form of the folds differ; expected the same folds in both.")
-    return results[0]
+def _scaled(count: int, of: int, found: int) -> int:
+    return max(1, round(count * found / of))
 
 
-def _official(labelled: list[dict[str, int]], index: pd.DataFrame) -> Folds:
-    label_of = dict(zip(index["clip_id"], index["label"], strict=True))
-    for number, test in enumerate(labelled, start=1):
-        wrong = [stem for stem, label in test.items() if stem in label_of and label_of[stem] != label]
-        if wrong:
-            raise SplitError(f"{OFFICIAL}: fold {number} gives {wrong[0]} another label than the metadata do.")
-    tests = tuple(tuple(sorted(stem for stem in test if stem in label_of)) for test in labelled)
-    return Folds(tests, OFFICIAL, official=True).verify(index)
+def _subjects(index: pd.DataFrame) -> list[str]:
+    return sorted(_classed(index)["subject"].unique())
 
 
-def _json_form(folder: Path) -> list[dict[str, int]] | None:
-    firsts = _shallow(folder, "1/test.json")
-    if not firsts:
-        return None
-    base = firsts[0].parent.parent
-    numbers = sorted(int(path.name) for path in base.iterdir() if path.name.isdigit())
-    _require_consecutive(numbers, base)
-    folds = []
-    for number in numbers:
-        test = _labels_in(base / str(number) / "test.json")
-        train_file = base / str(number) / "train.json"
-        if train_file.is_file() and (both := set(test) & set(_labels_in(train_file))):
-            raise SplitError(f"{train_file.parent}: {sorted(both)[0]} is in train.json and in test.json.")
-        folds.append(test)
-    return folds
-
-
-def _labels_in(path: Path) -> dict[str, int]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SplitError(f"{path}: {error}; expected JSON of the form {{stem: label}}.") from None
-    if not isinstance(content, Mapping) or not all(value in (0, 1) for value in content.values()):
-        raise SplitError(f"{path}: expected JSON of the form {{stem: 0 or 1}}.")
-    return {str(stem).removesuffix(".mp4"): int(label) for stem, label in content.items()}
-
-
-def _text_form(folder: Path) -> list[dict[str, int]] | None:
-    by_fold: dict[int, dict[str, int]] = {}
-    for label, letter in ((0, "P"), (1, "S")):
-        for path in _shallow(folder, f"{letter}_fold_*.txt"):
-            match = re.fullmatch(rf"{letter}_fold_.*?_?(\d+)\.txt", path.name)
-            if match is None or "train" in path.name.lower():
-                continue
-            stems = path.read_text(encoding="utf-8", errors="replace").split()
-            by_fold.setdefault(int(match.group(1)), {}).update({stem.removesuffix(".mp4"): label for stem in stems})
-    if not by_fold:
-        return None
-    numbers = sorted(by_fold)
-    _require_consecutive(numbers, folder)
-    return [by_fold[number] for number in numbers]
-
-
-def _require_consecutive(numbers: list[int], place: Path) -> None:
-    if numbers != list(range(1, len(numbers) + 1)):
-        raise SplitError(f"{place}: found folds {numbers}, expected 1, 2, ... without a gap.")
-
-
-def _shallow(folder: Path, pattern: str) -> list[Path]:
-    return sorted({path for depth in ("", "*/", "*/*/", "*/*/*/") for path in folder.glob(depth + pattern)})
+def _classed(index: pd.DataFrame) -> pd.DataFrame:
+    return index[index["label"] != NEUTRAL]

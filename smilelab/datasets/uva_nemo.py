@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 
 from smilelab.datasets import splits
 from smilelab.datasets.base import POSED, SPONTANEOUS, Database, DatabaseError
+from smilelab.datasets.official_folds import read_official
+from smilelab.datasets.tree import child, entries, videos
 
 _STEM = re.compile(r"^(?P<subject>\d{3})_(?P<kind>deliberate|spontaneous)_smile_\d+$")
 _DETAILS = "UvA-NEMO_Smile_Database_File_Details.txt"
@@ -53,10 +53,19 @@ class UvaNemo(Database):
         "UvA-NEMO is handed out by the University of Amsterdam on request (data/README.md says how); "
         "`smilelab simulate uva-nemo DIR` makes a simulated database in the same layout."
     )
+    layout: ClassVar[str] = f"{_DETAILS} and videos/NNN_(deliberate|spontaneous)_smile_K.mp4"
     fps: ClassVar[float] = 50.0
 
     missing: list[str]
     unlisted: list[str]
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether the file details are here, or videos named as UvA-NEMO names them."""
+        folder = child(root, "videos")
+        return child(root, _DETAILS) is not None or (
+            folder is not None and folder.is_dir() and any(_STEM.match(path.stem) for path in entries(folder))
+        )
 
     def read_index(self) -> pd.DataFrame:
         """Read ``UvA-NEMO_Smile_Database_File_Details.txt``; videos it lists but the copy lacks go to ``missing``.
@@ -67,39 +76,41 @@ class UvaNemo(Database):
             No detail file, no ``videos`` folder, or a line that cannot be read.
         """
         details = self._one(_DETAILS)
-        videos = self.root / "videos"
-        if not videos.is_dir():
+        folder = child(self.root, "videos")
+        if self.require_videos and (folder is None or not folder.is_dir()):
             raise DatabaseError(f"{self.root}: no folder videos/ here, expected the clips there. {self.how_to_obtain}")
+        folder = folder if folder is not None and folder.is_dir() else self.root / "videos"
+        here = {path.stem: path for path in videos(folder)} if folder.is_dir() else {}
         rows, self.missing = [], []
         for number, line in enumerate(details.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             if number <= _HEADING_LINES or not line.strip():
                 continue
             row = self._row(line, f"{details.name}, line {number}")
-            path = videos / f"{row['clip_id']}.mp4"
-            if path.is_file():
-                rows.append({**row, "path": str(path)})
-            else:
-                self.missing.append(str(row["clip_id"]))
-        listed = {str(row["clip_id"]) for row in rows}
-        self.unlisted = sorted(path.stem for path in videos.glob("*.mp4") if path.stem not in listed)
-        if not rows:
+            stem = str(row["clip_id"])
+            if self.require_videos and stem not in here:
+                self.missing.append(stem)
+                self.faults.append(
+                    f"videos/{stem}.mp4: not here, but {details.name} lists it in line {number}. Copy the video again."
+                )
+                continue
+            rows.append({**row, "path": str(here.get(stem, folder / f"{stem}.mp4"))})
+        self.unlisted = sorted(set(here) - {str(row["clip_id"]) for row in rows})
+        self.faults += [
+            f"{self.shown(here[stem])}: {details.name} does not list it, expected every video there; it is not used. "
+            "Take it out of the folder, or restore the line."
+            for stem in self.unlisted
+        ]
+        if not rows and self.missing:
             raise DatabaseError(
-                f"{videos}: none of the {len(self.missing)} videos of {details.name} is here. {self.how_to_obtain}"
+                f"{folder}: none of the {len(self.missing)} videos of {details.name} is here. {self.how_to_obtain}"
             )
         return pd.DataFrame(rows)
 
     def counts(self) -> dict[str, int]:
         """Count clips and subjects on disk under the names of :attr:`published`."""
-        index = self._index
-        subjects = index.drop_duplicates("subject")
-        spontaneous = index["label"] == SPONTANEOUS
+        subjects = self._index.drop_duplicates("subject")
         return {
-            "clips": len(index),
-            "spontaneous clips": int(spontaneous.sum()),
-            "posed clips": int((~spontaneous).sum()),
-            "subjects": len(subjects),
-            "subjects with a spontaneous clip": index.loc[spontaneous, "subject"].nunique(),
-            "subjects with a posed clip": index.loc[~spontaneous, "subject"].nunique(),
+            **super().counts(),
             "female subjects": int((subjects["sex"] == "female").sum()),
             "male subjects": int((subjects["sex"] == "male").sum()),
             "subjects under 18": int((subjects["age"] < _ADULT_FROM_YEARS).sum()),
@@ -117,10 +128,8 @@ class UvaNemo(Database):
             Fold files that leak, leave clips out or contradict the labels.
         """
         index = self.index()
-        found = splits.read_official(self.root, index)
-        if found is None:
-            return splits.seeded(index, folds=10, seed=0)
-        return replace(found, source=splits.SIMULATED, official=False) if self.simulated else found
+        found = read_official(self.root, index)
+        return splits.seeded(index, folds=10, seed=0) if found is None else self._as_simulated(found)
 
     def metadata_say_simulated(self) -> bool:
         """Whether the heading of the file details names the simulator."""
@@ -128,8 +137,8 @@ class UvaNemo(Database):
             return any("simulated by smilelab" in line.lower() for line in islice(lines, _HEADING_LINES))
 
     def _one(self, name: str) -> Path:
-        path = self.root / name
-        if not path.is_file():
+        path = child(self.root, name)
+        if path is None or not path.is_file():
             raise DatabaseError(f"{self.root}: no {name} here. {self.how_to_obtain}")
         return path
 
@@ -139,13 +148,14 @@ class UvaNemo(Database):
         expected = "expected: file <TAB> subject <TAB> gender <TAB> age <TAB> type"
         if len(fields) != 5:
             raise DatabaseError(f"{place}: found {len(fields)} fields; {expected}.")
-        stem, subject, sex, age, kind = fields[0].removesuffix(".mp4"), *fields[1:]
+        file, subject, sex, age, kind = fields
+        stem = Path(file).stem if Path(file).suffix.lower() == ".mp4" else file
         match = _STEM.match(stem)
         if match is None:
-            raise DatabaseError(f"{place}: found file {fields[0]}, expected NNN_(deliberate|spontaneous)_smile_K.mp4.")
+            raise DatabaseError(f"{place}: found file {file}, expected NNN_(deliberate|spontaneous)_smile_K.mp4.")
         if match["subject"] != subject.zfill(3) or match["kind"] != kind:
             raise DatabaseError(f"{place}: file {stem} contradicts subject {subject} and type {kind}.")
-        if sex not in ("female", "male") or not age.isdigit():
+        if sex not in ("female", "male") or not age.isdecimal():
             raise DatabaseError(f"{place}: found gender {sex!r} and age {age!r}; expected female or male, and years.")
         return {
             "clip_id": stem,
@@ -154,7 +164,4 @@ class UvaNemo(Database):
             "sex": sex,
             "age": float(age),
             "fps": self.fps,
-            "start_s": np.nan,
-            "end_s": np.nan,
-            "kind": "clip",
         }

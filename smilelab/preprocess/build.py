@@ -15,11 +15,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import itertools
 import json
 import os
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,19 +32,11 @@ from tqdm import tqdm
 from smilelab import clips, parallel
 from smilelab.clips import ClipStore, file_stem
 from smilelab.files import locked, write_atomically
+from smilelab.preprocess.index import checked
 from smilelab.preprocess.process import ProcessedClip, Recipe, failed, process
 
 __all__ = ["Database", "ProcessedClip", "Recipe", "build", "process"]
 
-_REQUIRED = ("clip_id", "path", "label", "subject")
-_OPTIONAL: dict[str, Any] = {
-    "sex": "",
-    "age": np.nan,
-    "kind": "clip",
-    "fps": np.nan,
-    "start_s": np.nan,
-    "end_s": np.nan,
-}
 _BLOCK = 1 << 16
 
 
@@ -110,9 +101,9 @@ def build(
     Raises
     ------
     ValueError
-        If the database's index cannot be used: columns missing, a clip id twice, a label other than 0 and 1, ...
+        If the database's index cannot be used: columns missing, a clip id twice, a label that is no class, ...
     """
-    index = _checked(database.index(), database.name)
+    index = checked(database.index(), database.name)
     folder = Path(root) / f"{database.name}-{recipe.hash}-{database.fingerprint()}"
     if limit is not None:
         index, folder = index.head(limit), folder.with_name(f"{folder.name}-first{limit}")
@@ -154,7 +145,14 @@ def _process_to_disk(folder: Path, row: dict[str, Any], recipe: Recipe) -> None:
     source = _fingerprint(Path(row["path"]))
     with _one_thread():
         try:
-            clip = process(row["path"], recipe, start_s=row["start_s"], end_s=row["end_s"])
+            clip = process(
+                row["path"],
+                recipe,
+                start_s=row["start_s"],
+                end_s=row["end_s"],
+                image_fps=row["fps"],
+                view=row["view"],
+            )
         except Exception as error:  # one clip must not stop a thousand others; the reason goes into the manifest
             clip = failed(" ".join(f"unexpected {type(error).__name__}: {error}".split()))
     _to_disk(folder, row, clip, source)
@@ -207,19 +205,36 @@ def _outcome(folder: Path, row: dict[str, Any]) -> dict[str, Any] | None:
     return outcome
 
 
-def _part(row: dict[str, Any]) -> list[float | None]:
-    return [None if np.isnan(row[name]) else float(row[name]) for name in ("start_s", "end_s")]
+def _part(row: dict[str, Any]) -> list[Any]:
+    """What was asked of the video, besides the recipe."""
+    asked: list[Any] = [None if np.isnan(row[name]) else float(row[name]) for name in ("start_s", "end_s")]
+    if row["view"] != "frontal":
+        asked.append(row["view"])
+    if Path(row["path"]).is_dir() and not np.isnan(row["fps"]):
+        asked.append(float(row["fps"]))
+    return asked
 
 
 def _fingerprint(path: Path) -> str:
-    """16 hex digits over a file's size, first, middle and last 64 KiB: videos that differ, differ there."""
+    """16 hex digits over a file's size, first, middle and last 64 KiB: videos that differ, differ there.
+
+    Of a folder, over the names and sizes of its files, and so over the first, the middle and the last of them.
+    """
+    digest = hashlib.sha256()
     try:
-        size = path.stat().st_size
-        digest = hashlib.sha256(str(size).encode())
-        with path.open("rb") as file:
-            for start in (0, size // 2, max(size - _BLOCK, 0)):
-                file.seek(start)
-                digest.update(file.read(_BLOCK))
+        if path.is_dir():
+            files = sorted(item for item in path.iterdir() if item.is_file())
+            digest.update(json.dumps([[item.name, item.stat().st_size] for item in files]).encode())
+            chosen = [files[at] for at in sorted({0, len(files) // 2, len(files) - 1})] if files else []
+        else:
+            chosen = [path]
+        for item in chosen:
+            size = item.stat().st_size
+            digest.update(str(size).encode())
+            with item.open("rb") as file:
+                for start in (0, size // 2, max(size - _BLOCK, 0)):
+                    file.seek(start)
+                    digest.update(file.read(_BLOCK))
     except OSError:
         return "unreadable"
     return digest.hexdigest()[:16]
@@ -267,49 +282,14 @@ def _finish(folder: Path, database: Database, recipe: Recipe, manifest: pd.DataF
 def _report(manifest: pd.DataFrame) -> None:
     counts = manifest["status"].value_counts()
     summary = ", ".join(f"{counts.get(status, 0)} {status}" for status in ("ok", "partial", "failed"))
-    print(f"{len(manifest)} clips: {summary}")
+    neutral = int((manifest["kind"] == clips.NEUTRAL_KIND).sum())
+    beside = f" and {neutral} neutral recordings" if neutral else ""
+    print(f"{len(manifest) - neutral} clips{beside}: {summary}")
     notable = manifest.loc[manifest["reason"] != "", ["status", "frames", "reason"]].sort_values(
         "status", kind="stable"
     )
     if len(notable):
         print(notable.sort_values("status", kind="stable").to_string(max_colwidth=100))
-
-
-def _checked(index: pd.DataFrame, name: str) -> pd.DataFrame:
-    def refuse(problem: str, clip_ids: Iterable[Any] = ()) -> None:
-        which = ", ".join(map(repr, itertools.islice(clip_ids, 5)))
-        problem += f": {which}" if which else ""
-        raise ValueError(f"index of {name}: {problem}. Correct the database's metadata and preprocess again.")
-
-    missing = [column for column in _REQUIRED if column not in index.columns]
-    if missing:
-        refuse(f"found no column {', '.join(missing)}; expected {', '.join(_REQUIRED)}")
-    index = index.copy()
-    for column, default in _OPTIONAL.items():
-        if column not in index.columns:
-            index[column] = default
-    ids = index["clip_id"]
-    not_text = ~index[["clip_id", "path"]].map(lambda value: isinstance(value, str) and value.strip() != "").all(axis=1)
-    if not_text.any():
-        refuse(f"{not_text.sum()} rows without a clip id or a path; expected both as text", ids[not_text])
-    if ids.duplicated().any():
-        refuse("clip ids listed more than once; expected each once", ids[ids.duplicated()].unique())
-    wrong = ~index["label"].isin([0, 1])
-    if wrong.any():
-        refuse("labels other than 1 (spontaneous) and 0 (posed)", ids[wrong])
-    if index["subject"].isna().any():
-        refuse("clips without a subject", ids[index["subject"].isna()])
-    try:
-        index = index.astype(
-            {"label": "int64", "age": "float64", "fps": "float64", "start_s": "float64", "end_s": "float64"}
-        )
-    except (ValueError, TypeError) as error:
-        refuse(f"age, fps, start_s or end_s is not a number ({error})")
-    empty = index["start_s"].fillna(0) >= index["end_s"].fillna(np.inf)
-    if empty.any():
-        refuse("clips that end before they start", ids[empty])
-    text = {column: index[column].fillna("").astype(str) for column in ("subject", "sex", "kind")}
-    return index.assign(**text).reset_index(drop=True)
 
 
 def _json(content: dict[str, Any]) -> bytes:

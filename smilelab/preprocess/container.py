@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 
 EXPECTED = "expected a whole video file (mp4, mov, avi, webm, ...); copy or download it again"
 
 _JUMP_BACK_S = 1.0
+_SEEKABLE = {"mov", "matroska", "avi"}  # those with an index of key frames; by the first of FFmpeg's names for them
+_REORDERING_S = 0.5  # more than a frame is ever shown after it is decoded
 _HTML = (b"<!doctype", b"<html", b"<head", b"<?xml")
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")
 
@@ -94,7 +98,8 @@ class Clock:
     """
 
     def __init__(self, stream: Any) -> None:
-        # The declared rate serves only frames that carry no timestamp, as in some AVI files.
+        # The declared rate serves only frames that carry no timestamp of their own, as in some AVI files.
+        self._counted = _counts_as_stored(stream)
         rate = stream.average_rate or stream.guessed_rate or 25
         self._step = float(1 / rate)
         self._offset: float | None = None
@@ -102,7 +107,7 @@ class Clock:
 
     def time(self, picture: Any) -> float:
         """Time of the next frame, s."""
-        raw = picture.time
+        raw = None if self._counted else picture.time
         if self._offset is None:
             self._offset = raw or 0.0
             return 0.0
@@ -112,6 +117,55 @@ class Clock:
             time = self._last + self._step
         self._last = max(time, self._last)
         return self._last
+
+
+class Sought(NamedTuple):
+    """A stream that goes on from a key frame: its `packets`, their `clock`, and the key frame's timestamp, s."""
+
+    packets: Iterator[Any]
+    clock: Clock
+    timestamp: float
+
+
+def seek(container: Any, stream: Any, start_s: float) -> Sought | None:
+    """Move a stream to a key frame before a time, so that the frames from there on need not what lies before.
+
+    Parameters
+    ----------
+    container, stream
+        As from `open_video`.
+    start_s : float
+        Seconds from the first frame.
+
+    Returns
+    -------
+    Sought or None
+        None if the file has no index that can be relied on, or is damaged; it must then be opened again.
+    """
+    if container.format.name.split(",")[0] not in _SEEKABLE or _counts_as_stored(stream):
+        return None
+    try:
+        clock = Clock(stream)
+        first = next(container.decode(stream), None)
+        if first is None or first.is_corrupt or first.time is None:
+            return None
+        clock.time(first)
+        container.seek(round((first.time + max(start_s - _REORDERING_S, 0)) / stream.time_base), stream=stream)
+        packets = container.demux(stream)
+        key = next(packets, None)
+    except (av.FFmpegError, OverflowError):
+        return None
+    if key is None or not key.is_keyframe or key.pts is None:
+        return None
+    timestamp = float(key.pts * key.time_base)
+    if not 0 <= timestamp - first.time <= start_s:
+        return None
+    return Sought(itertools.chain([key], packets), clock, timestamp)
+
+
+def _counts_as_stored(stream: Any) -> bool:
+    """Whether timestamps number the frames as they are stored (AVI), and some are shown in another order."""
+    return stream.container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
 
 
 def explain(error: BaseException) -> str:
@@ -152,8 +206,6 @@ def _reason_before_opening(path: Path) -> str:
     try:
         if not path.exists():
             return "no such file"
-        if path.is_dir():
-            return "is a folder"
         with path.open("rb") as file:
             head = file.read(256)
     except OSError as error:

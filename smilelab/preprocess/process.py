@@ -2,89 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import os
 from collections.abc import Generator, Iterable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smilelab.preprocess import video
-from smilelab.preprocess.crops import KINDS, Image, Kind, crop
-from smilelab.preprocess.faces import FaceTracker
-from smilelab.preprocess.tracks import REACH_S, Box, Boxes, FaceTrack, Sighting
+from smilelab.preprocess.crops import Image, crop
+from smilelab.preprocess.faces import Choice, FaceTracker
+from smilelab.preprocess.recipe import Recipe
+from smilelab.preprocess.tracks import REACH_S, Box, FaceTrack, Sighting
 
-# Raised whenever the same recipe comes to give other pixels, so that stores made before are not mistaken for new ones.
-_ALGORITHM = 1
+__all__ = ["VIEWS", "ProcessedClip", "Recipe", "failed", "process"]
+
 _MINIMUM_FRAMES = 2
 _STEP_S = 0.5
 _REGION = 0.8
 _NOTHING = np.empty((0, 0, 3), np.uint8)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How clips are cropped and sampled.
-
-    Parameters
-    ----------
-    crop : {"box", "chip", "outline"}
-        What is cut out; see `crops.crop`.
-    size : int
-        Side of the crops, px.
-    fps : float or None
-        Frames per second, sampled by time; None keeps every frame.
-    boxes : {"smooth", "per-frame"}
-        ``smooth`` boxes from landmarks, or the detector's box of each frame as it is.
-
-    Raises
-    ------
-    ValueError
-        If a value is not one of these.
-
-    Source: the defaults are those of Yang et al. 2020, "Implementation details" (5 frames per second, 48 x 48), except
-    for the smooth boxes; theirs are ``per-frame``.
-    """
-
-    crop: Kind = "box"
-    size: int = 48
-    fps: float | None = 5.0
-    boxes: Boxes = "smooth"
-
-    def __post_init__(self) -> None:
-        if self.crop not in KINDS:
-            raise ValueError(f"crop is {self.crop!r}; expected one of {', '.join(KINDS)}")
-        if self.boxes not in get_args(Boxes):
-            raise ValueError(f"boxes is {self.boxes!r}; expected one of {', '.join(get_args(Boxes))}")
-        if not isinstance(self.size, int) or not 8 <= self.size <= 1024:
-            raise ValueError(f"size is {self.size!r}; expected a whole number of pixels from 8 to 1024")
-        if self.fps is not None:
-            if not 0 < self.fps <= 1000:
-                raise ValueError(f"fps is {self.fps!r}; expected frames per second, or None for every frame")
-            object.__setattr__(self, "fps", float(self.fps))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name, and the version of the algorithm."""
-        return {**asdict(self), "algorithm": _ALGORITHM}
-
-    @staticmethod
-    def from_dict(content: dict[str, Any]) -> Recipe:
-        """Read back what `as_dict` gave; a ValueError if another version of the algorithm wrote it."""
-        content = dict(content)
-        version = content.pop("algorithm", None)
-        if version != _ALGORITHM:
-            raise ValueError(f"recipe of preprocessing version {version}; this is version {_ALGORITHM}")
-        return Recipe(**content)
-
-    @property
-    def hash(self) -> str:
-        """12 hex digits; equal recipes have equal ones."""
-        content = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+_CHOICES: dict[str, Choice] = {"frontal": "largest", "dual": "most frontal"}
+VIEWS = tuple(_CHOICES)
+_TURNS = (90, 270)
+_GLANCES = 5  # frames looked at to tell whether a video lies on its side
 
 
 @dataclass(frozen=True)
@@ -140,31 +82,72 @@ class ProcessedClip:
 
 
 def process(
-    path: str | os.PathLike[str], recipe: Recipe, *, start_s: float | None = None, end_s: float | None = None
+    path: str | os.PathLike[str],
+    recipe: Recipe,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    image_fps: float | None = None,
+    view: str = "frontal",
 ) -> ProcessedClip:
     """Preprocess one video. A video that cannot be used is an answer, not an exception.
+
+    A video in which no frame shows a face is looked at again lying on either side, and used so if faces appear; the
+    reason then says how it was turned, and pixels are those of the turned frames.
 
     Parameters
     ----------
     path : path-like
-        The video.
+        The video, or a folder of numbered pictures.
     recipe : Recipe
         How to crop and sample.
     start_s, end_s : float, optional
         Part of the video, s from its first frame; None and NaN mean open.
+    image_fps : float, optional
+        As in `video.read`.
+    view : {"frontal", "dual"}
+        ``dual`` shows a person from the front and from the side in one picture: of several faces the most frontal is
+        followed, not the largest.
 
     Returns
     -------
     ProcessedClip
         With status "failed" and a reason if the file cannot be decoded or no face is found.
+
+    Raises
+    ------
+    ValueError
+        If `view` or `image_fps` is none of these.
     """
-    start, end = _open_interval(start_s, end_s)
+    if view not in _CHOICES:
+        raise ValueError(f"view is {view!r}; expected one of {', '.join(_CHOICES)}")
+    interval = _open_interval(start_s, end_s)
+    clip = _process(path, recipe, interval, image_fps, view, 0)
+    if clip.sampled and not len(clip.frames):
+        turn = _side_that_shows_a_face(path, interval, image_fps, clip.length_s)
+        turned = _process(path, recipe, interval, image_fps, view, turn) if turn else clip
+        if turned.status != "failed":
+            note = f"turned by {turn} degrees clockwise"
+            return replace(turned, reason="; ".join(filter(None, [turned.reason, note])))
+    return clip
+
+
+def _process(
+    path: str | os.PathLike[str],
+    recipe: Recipe,
+    interval: tuple[float, float],
+    image_fps: float | None,
+    view: str,
+    turn: int,
+) -> ProcessedClip:
+    start, end = interval
     survey = _Survey()
-    tracker = FaceTracker(boxes=recipe.boxes)
+    tracker = FaceTracker(boxes=recipe.boxes, choice=_CHOICES[view])
     pictures: list[Image] = []
     tracks: list[FaceTrack] = []
+    options: dict[str, Any] = {"start_s": start, "end_s": end, "image_fps": image_fps, "turn": turn}
     try:
-        with video.read(path, fps=recipe.fps, start_s=start, end_s=end) as source:
+        with video.read(path, fps=recipe.fps, **options) as source:
             for picture, track in _cropped(survey.watch(tracker.follow(source)), tracker, recipe):
                 pictures.append(picture)
                 tracks.append(track)
@@ -179,14 +162,28 @@ def process(
         sampled=len(survey.times),
         decoded=source.decoded,
         length_s=max(min(source.last_time, end) - start, 0.0),
-        fps=(source.decoded - 1) / source.last_time if source.last_time > 0 else float("nan"),
+        fps=source.rate,
         width=survey.width,
         height=survey.height,
         faces=survey.faces,
     )
     whole = start == 0 and end == np.inf
     span = f"{result.length_s:.1f} s" if whole else f"{start:.1f}-{start + result.length_s:.1f} s"
-    return _judged(result, survey.times, source, span)
+    return _judged(result, survey.times, source, span, tracker.choice)
+
+
+def _side_that_shows_a_face(
+    path: str | os.PathLike[str], interval: tuple[float, float], image_fps: float | None, length_s: float
+) -> int:
+    """Degrees clockwise by which a few frames must be turned to show a face in most of them; 0 for neither side."""
+    start, end = interval
+    shown = {}
+    for turn in _TURNS:
+        fps = _GLANCES / max(length_s, 1.0)
+        with video.read(path, fps=fps, start_s=start, end_s=end, image_fps=image_fps, turn=turn) as frames:
+            shown[turn] = float(FaceTracker(key_every_s=0).track(frames).detected.mean())
+    turn = max(_TURNS, key=lambda turn: shown[turn])
+    return turn if shown[turn] >= 0.5 else 0
 
 
 def failed(reason: str) -> ProcessedClip:
@@ -267,7 +264,7 @@ def _cut(
         yield picture, track.part(slice(index, index + 1))
 
 
-def _judged(clip: ProcessedClip, times: list[float], source: video.Frames, span: str) -> ProcessedClip:
+def _judged(clip: ProcessedClip, times: list[float], source: video.Frames, span: str, choice: Choice) -> ProcessedClip:
     found = len(clip.frames)
     if not times:
         reason = f"no frame in {span}: the video is {source.last_time:.1f} s long"
@@ -285,7 +282,7 @@ def _judged(clip: ProcessedClip, times: list[float], source: video.Frames, span:
         notes.append(source.warning)
     status: Literal["ok", "partial"] = "partial" if notes else "ok"
     if clip.faces > 1:
-        notes.append(f"up to {clip.faces} faces at once, the largest was followed")
+        notes.append(f"up to {clip.faces} faces at once, the {choice} was followed")
     return replace(clip, status=status, reason="; ".join(notes))
 
 

@@ -1,4 +1,4 @@
-"""Decode any video file to upright RGB frames with timestamps, and encode frames to h264.
+"""Decode any video file, or folder of numbered pictures, to upright RGB frames with timestamps.
 
 Times are presentation timestamps relative to the first frame. The frame rate and the frame count that a container
 declares are never used for sampling or counting: phones record variable rates, and headers lie.
@@ -7,23 +7,25 @@ declares are never used for sampling or counting: phones record variable rates, 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
-from smilelab.preprocess.container import Clock, VideoError, explain, missing_end, open_video
+from smilelab.preprocess.container import VideoError
+from smilelab.preprocess.encode import write, write_images
+from smilelab.preprocess.images import PictureFolder
+from smilelab.preprocess.sources import EPSILON_S, Source, VideoFile
 
-__all__ = ["Frame", "Frames", "VideoError", "count_frames", "read", "write"]
+__all__ = ["Frame", "Frames", "VideoError", "count_frames", "read", "write", "write_images"]
 
 Image = NDArray[np.uint8]
-
-# Timestamps are rationals rounded to floats, and a grid point must meet the frame that lies on it.
-_EPSILON_S = 5e-7
+TURNS = (0, 90, 180, 270)
+_SQUARE = 0.01
+_PLAUSIBLE_ASPECT = 4
 
 
 class Frame(NamedTuple):
@@ -39,6 +41,8 @@ def read(
     fps: float | None = None,
     start_s: float | None = None,
     end_s: float | None = None,
+    image_fps: float | None = None,
+    turn: int = 0,
     threads: int = 1,
 ) -> Frames:
     """Decode a video to upright RGB frames.
@@ -48,17 +52,25 @@ def read(
     is slower than the grid, or pauses, a frame is taken more than once; a frame keeps its own time. Only frames that
     are taken are converted to RGB.
 
-    Frames before a corruption are kept: iteration ends there, `complete` is False and `warning` says why. Pixels are
-    not rescaled where the container declares them not square.
+    Frames before a corruption are kept: iteration ends there, `complete` is False and `warning` says why. Pixels that
+    the container declares more than 1 % from square are made square, by enlarging the picture along one side.
+
+    A part that starts later is decoded from the last key frame before it, where the file has an index of them: the
+    frames and times are those of decoding all, but damage before the key frame goes unnoticed.
 
     Parameters
     ----------
     path : path-like
-        A video file in any container and codec that FFmpeg decodes.
+        A video file in any container and codec that FFmpeg decodes; or a folder of pictures (bmp, png, jpg) named by
+        their number, in which a number left out is a pause and a picture that cannot be read is a corruption.
     fps : float, optional
         Target rate of the sampling; None takes every frame.
     start_s, end_s : float, optional
         Part of the video to read, s from its first frame, `end_s` excluded. None and NaN mean open.
+    image_fps : float, optional
+        Pictures per second of a folder of pictures: number n is at ``(n - first) / image_fps``. None and NaN mean 25.
+    turn : {0, 90, 180, 270}
+        Degrees by which to turn the frames clockwise, where a file does not declare how it was filmed.
     threads : int
         Decoder threads.
 
@@ -72,11 +84,11 @@ def read(
     VideoError
         Here if the file cannot be opened as a video, and at the first frame if not one frame can be decoded.
     ValueError
-        If `fps` is not positive.
+        If `fps` or `image_fps` is not positive, or `turn` is none of the above.
 
     Source: our choice; Yang et al. 2020, "Implementation details", sample 5 frames per second.
     """
-    return Frames(path, fps=fps, start_s=start_s, end_s=end_s, threads=threads)
+    return Frames(path, fps=fps, start_s=start_s, end_s=end_s, image_fps=image_fps, turn=turn, threads=threads)
 
 
 def count_frames(path: str | os.PathLike[str]) -> int:
@@ -109,19 +121,8 @@ class Frames(Iterator[Frame]):
 
     Parameters
     ----------
-    path, fps, start_s, end_s, threads
+    path, fps, start_s, end_s, image_fps, turn, threads
         As in `read`.
-
-    Attributes
-    ----------
-    complete : bool
-        Whether the whole video, or all of it up to `end_s`, was decoded without damage. Valid after exhaustion.
-    warning : str
-        Empty, or one sentence: why the frames end early.
-    decoded : int
-        Number of frames decoded so far.
-    last_time : float
-        Time of the last decoded frame, s.
     """
 
     def __init__(
@@ -131,22 +132,48 @@ class Frames(Iterator[Frame]):
         fps: float | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
+        image_fps: float | None = None,
+        turn: int = 0,
         threads: int = 1,
     ) -> None:
         if fps is not None and not fps > 0:
             raise ValueError(f"fps is {fps}; expected a positive number of frames per second, or None for every frame")
+        if turn not in TURNS:
+            raise ValueError(f"turn is {turn!r}; expected degrees clockwise, one of {TURNS}")
         self.path = Path(path)
-        self.complete = False
-        self.warning = ""
-        self.decoded = 0
-        self.last_time = 0.0
-        self._start_s = 0.0 if start_s is None or np.isnan(start_s) else float(start_s)
-        self._end_s = np.inf if end_s is None or np.isnan(end_s) else float(end_s)
-        self._container, self._stream = open_video(self.path, threads)
-        pictures = self._pictures()
-        if fps is not None:
-            pictures = _on_grid(pictures, float(fps), self._start_s, self._end_s)
-        self._chosen = pictures
+        start_s = 0.0 if start_s is None or np.isnan(start_s) else float(start_s)
+        end_s = np.inf if end_s is None or np.isnan(end_s) else float(end_s)
+        self._source: Source = (
+            PictureFolder(self.path, image_fps) if self.path.is_dir() else VideoFile(self.path, threads)
+        )
+        pictures = _viewed(self._source, start_s, end_s, turn)
+        self._chosen = pictures if fps is None else _on_grid(pictures, float(fps), start_s, end_s)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the part asked for was decoded without damage; valid after exhaustion."""
+        return self._source.complete
+
+    @property
+    def warning(self) -> str:
+        """Empty, or one sentence: why the frames end early, or what was left out."""
+        return self._source.warning
+
+    @property
+    def decoded(self) -> int:
+        """Number of frames decoded so far; those before the key frame from which a part is decoded do not count."""
+        return self._source.decoded
+
+    @property
+    def last_time(self) -> float:
+        """Time of the last decoded frame, s."""
+        return self._source.last_time
+
+    @property
+    def rate(self) -> float:
+        """Measured mean rate of the frames decoded so far, per s; NaN of fewer than two."""
+        span = self._source.last_time - self._source.first_time
+        return (self.decoded - 1) / span if span > 0 and self.decoded else float("nan")
 
     def __iter__(self) -> Frames:
         return self
@@ -157,7 +184,7 @@ class Frames(Iterator[Frame]):
     def close(self) -> None:
         """Free the decoder before the end."""
         self._chosen.close()
-        self._container.close()
+        self._source.close()
 
     def __enter__(self) -> Frames:
         return self
@@ -165,64 +192,29 @@ class Frames(Iterator[Frame]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _pictures(self) -> Generator[_Picture]:
-        """Decode the frames of the interval in order of presentation, up to the first damaged one."""
-        clock = Clock(self._stream)
-        turn: _Turn | None = None
-        fault = ""
-        end_s = 0.0
-        for decoded, error in self._packets():
-            for picture in decoded:
-                if picture.is_corrupt:
-                    error = "damaged frame"
-                    break
-                self.last_time = time = clock.time(picture)
-                end_s = time + float((picture.duration or 0) * (picture.time_base or 0))
-                self.decoded += 1
-                if time >= self._end_s - _EPSILON_S:
-                    self.complete = True
-                    return
-                # Once only: asking a frame for side data ties it into a reference cycle, and frames are large.
-                turn = turn or _Turn.of(picture)
-                if time >= self._start_s - _EPSILON_S:
-                    yield _Picture(time, picture, turn)
-            # Damage before the first whole frame is kept as a note only: recordings start between two key frames.
-            fault = fault or error
-            if error and self.decoded:
-                break
-        if not self.decoded:
-            raise VideoError(self.path, "no frame can be decoded" + (f" ({fault})" if fault else ""))
-        fault = fault or missing_end(self._container, self._stream, self.path, end_s)
-        self.complete = not fault
-        if fault:
-            self.warning = f"the video is damaged: {fault}; decoded up to {self.last_time:.2f} s"
-
-    def _packets(self) -> Generator[tuple[list[Any], str]]:
-        """Decoded frames per packet, with the decoder's complaint or an empty string."""
-        try:
-            for packet in self._container.demux(self._stream):
-                try:
-                    yield packet.decode(), ""
-                except av.FFmpegError as error:
-                    yield [], explain(error)
-        except av.FFmpegError as error:
-            yield [], explain(error)
-
 
 class _Picture:
     """A decoded frame that is converted to RGB when, and only when, it is asked for."""
 
-    def __init__(self, time: float, picture: Any, turn: _Turn) -> None:
+    def __init__(self, time: float, picture: Any, view: _View) -> None:
         self.time = time
         self._picture = picture
-        self._turn = turn
+        self._view = view
         self._frame: Frame | None = None
 
     @property
     def frame(self) -> Frame:
         if self._frame is None:
-            self._frame = Frame(self.time, _upright(self._picture, self._turn))
+            self._frame = Frame(self.time, _upright(self._picture, self._view))
         return self._frame
+
+
+def _viewed(source: Source, start_s: float, end_s: float, turn: int) -> Generator[_Picture]:
+    view: _View | None = None
+    for time, picture in source.pictures(start_s, end_s):
+        # Once only: asking a frame for side data ties it into a reference cycle, and frames are large.
+        view = view or _View.of(picture, source.pixel_aspect, turn)
+        yield _Picture(time, picture, view)
 
 
 def _on_grid(pictures: Generator[_Picture], fps: float, start_s: float, end_s: float) -> Generator[_Picture]:
@@ -230,125 +222,47 @@ def _on_grid(pictures: Generator[_Picture], fps: float, start_s: float, end_s: f
     held: _Picture | None = None
     gap = 0.0
     for picture in pictures:
-        while (at := start_s + index / fps) <= picture.time + _EPSILON_S:
-            earlier = held is not None and at - held.time <= picture.time - at + _EPSILON_S
+        while (at := start_s + index / fps) <= picture.time + EPSILON_S:
+            earlier = held is not None and at - held.time <= picture.time - at + EPSILON_S
             yield held if held is not None and earlier else picture
             index += 1
         gap = picture.time - held.time if held else 0.0
         held = picture
-    while held and (at := start_s + index / fps) <= held.time + min(gap, 1 / fps) / 2 and at < end_s - _EPSILON_S:
+    while held and (at := start_s + index / fps) <= held.time + min(gap, 1 / fps) / 2 and at < end_s - EPSILON_S:
         yield held
         index += 1
 
 
-class _Turn(NamedTuple):
-    """How a stored picture is to be shown: transposed, then mirrored."""
+class _View(NamedTuple):
+    """How a stored picture is to be shown: enlarged, transposed, mirrored, and turned clockwise by quarters."""
 
+    wider: float
+    higher: float
     transposed: bool
     flip_x: bool
     flip_y: bool
+    quarters: int
 
     @classmethod
-    def of(cls, picture: Any) -> _Turn:
+    def of(cls, picture: Any, pixel_aspect: Fraction | None, turn: int) -> _View:
+        aspect = float(pixel_aspect or 1)
+        if abs(aspect - 1) <= _SQUARE or not 1 / _PLAUSIBLE_ASPECT <= aspect <= _PLAUSIBLE_ASPECT:
+            aspect = 1.0
+        enlarged, quarters = (max(aspect, 1.0), max(1 / aspect, 1.0)), turn // 90
         matrix = picture.side_data.get("DISPLAYMATRIX")
         if matrix is None:
-            return cls(False, False, False)
+            return cls(*enlarged, False, False, False, quarters)
         # Row vectors: a point (x, y) is shown at (a x + c y, b x + d y); ISO/IEC 14496-12, section 6.2.2.
         a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
         if abs(a) + abs(d) < abs(b) + abs(c):
-            return cls(True, c < 0, b < 0)
-        return cls(False, a < 0, d < 0)
+            return cls(*enlarged, True, c < 0, b < 0, quarters)
+        return cls(*enlarged, False, a < 0, d < 0, quarters)
 
 
-def _upright(picture: Any, turn: _Turn) -> Image:
-    image: Image = picture.to_ndarray(format="rgb24", threads=1)
-    if turn.transposed:
+def _upright(picture: Any, view: _View) -> Image:
+    width, height = round(picture.width * view.wider), round(picture.height * view.higher)
+    image: Image = picture.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+    if view.transposed:
         image = image.transpose(1, 0, 2)
-    return np.ascontiguousarray(image[:: -1 if turn.flip_y else 1, :: -1 if turn.flip_x else 1])
-
-
-def write(
-    path: str | os.PathLike[str],
-    frames: Iterable[Image],
-    fps: float | Fraction,
-    *,
-    metadata: Mapping[str, str] | None = None,
-    crf: float = 18,
-    preset: str = "veryfast",
-) -> int:
-    """Encode frames as h264 (yuv420p, BT.709) in an mp4, which appears under its name only when it is complete.
-
-    The same frames give the same bytes: one encoder thread, no dates or library versions in the container.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to write; its folder must exist. An existing file is replaced.
-    frames : iterable of (H, W, 3) uint8 arrays
-        RGB frames of one size, with even width and height (4:2:0 chroma halves both).
-    fps : float or Fraction
-        Frames per second.
-    metadata : mapping, optional
-        Container tags, e.g. ``{"comment": "..."}``.
-    crf : float
-        x264's constant rate factor; 18 is visually lossless.
-    preset : str
-        x264's preset.
-
-    Returns
-    -------
-    int
-        The number of frames written.
-
-    Raises
-    ------
-    ValueError
-        If there is no frame, or a frame is not of the shape and type above.
-    """
-    path = Path(path)
-    rate = Fraction(fps).limit_denominator(100_000)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    count = 0
-    try:
-        with av.open(str(partial), "w", format="mp4", container_options={"fflags": "+bitexact"}) as container:
-            container.metadata.update(metadata or {})
-            stream: Any = None
-            for image in frames:
-                _check_frame(path, image, stream)
-                if stream is None:
-                    stream = _h264_stream(container, rate, image.shape[1], image.shape[0], crf, preset)
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
-                    format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1
-                )
-                picture.pts, picture.time_base = count, 1 / rate
-                container.mux(stream.encode(picture))
-                count += 1
-            if stream is None:
-                raise ValueError(f"{path.name}: no frames to write; expected at least one (H, W, 3) uint8 array")
-            container.mux(stream.encode())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
-
-
-def _h264_stream(container: Any, rate: Fraction, width: int, height: int, crf: float, preset: str) -> Any:
-    # No B-frames: with them x264 decides by memory it never wrote, and the same frames give other bytes.
-    stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": preset, "bf": "0"})
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    context = stream.codec_context
-    context.thread_count = 1
-    context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709 in all three of H.273's tables
-    context.color_range = 1
-    return stream
-
-
-def _check_frame(path: Path, image: Image, stream: Any) -> None:
-    found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"{path.name}: frame is {found}; expected a uint8 array of shape (H, W, 3)")
-    height, width = image.shape[:2]
-    if height % 2 or width % 2 or not height or not width:
-        raise ValueError(f"{path.name}: frame is {found}; expected an even height and width; crop or pad the frames")
-    if stream is not None and (width, height) != (stream.width, stream.height):
-        raise ValueError(f"{path.name}: frame is {found}; expected {stream.height}x{stream.width} as the first frame")
+    image = image[:: -1 if view.flip_y else 1, :: -1 if view.flip_x else 1]
+    return np.ascontiguousarray(np.rot90(image, -view.quarters))

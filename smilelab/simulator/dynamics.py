@@ -6,6 +6,7 @@ the same draw at another frame rate is the same smile. What the parameters are d
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,10 @@ from smilelab.simulator.kinematics import (
 )  # fmt: skip
 from smilelab.simulator.smile import Array, Curve, Phase, Rng, SubjectDynamics, draw_smile, skewed
 
-__all__ = ["AU_COLUMNS", "POSE_COLUMNS", "ClipDynamics", "Phase", "SubjectDynamics", "draw_clip", "draw_subject"]
+__all__ = [
+    "AU_COLUMNS", "POSE_COLUMNS", "ClipDynamics", "Phase", "SubjectDynamics", "draw_clip", "draw_pose", "draw_subject",
+    "lid_closure",
+]  # fmt: skip
 
 AU_COLUMNS = ("AU06_L", "AU06_R", "AU12_L", "AU12_R", "AU25", "AU26", "AU45")
 POSE_COLUMNS = ("yaw", "pitch", "roll", "shift_x", "shift_y", "scale")
@@ -46,9 +50,9 @@ class ClipDynamics:
     pose : numpy.ndarray
         (T, 6) float32, `POSE_COLUMNS`: three angles in rad, two shifts in distances between the eyes, a ratio.
     label : int
-        1 spontaneous, 0 posed.
+        1 spontaneous, 0 posed, -1 neutral.
     phases : tuple of Phase
-        One for each apex, in order; two apices share the dip between them.
+        One for each apex, in order; two apices of one smile share the dip between them.
     blinks : tuple of float
         Times of fullest closure, s.
     """
@@ -59,6 +63,17 @@ class ClipDynamics:
     label: int
     phases: tuple[Phase, ...]
     blinks: tuple[float, ...]
+
+    @property
+    def smiles(self) -> Array:
+        """Start and end of each smile, (m, 2) float64 in s: its first onset and its last end."""
+        bounds: list[list[float]] = []
+        for phase in self.phases:
+            if bounds and phase.onset_s == bounds[-1][1]:
+                bounds[-1][1] = phase.end_s
+            else:
+                bounds.append([phase.onset_s, phase.end_s])
+        return np.array(bounds, dtype=np.float64).reshape(-1, 2)
 
 
 def draw_subject(rng: Rng, *, age: float, sex: str) -> SubjectDynamics:
@@ -142,9 +157,9 @@ def draw_clip(
     units[:, 2:4] = smile(times)[:, None]
     units[:, 0:2] = _draw_au6(label, smile, amplitude, phases, length, streams[3])(times)[:, None]
     units[:, 4:6] = _draw_mouth(label, smile, amplitude, streams[4])(times)
-    units[:, 6] = _closure(times, blinks)
+    units[:, 6] = lid_closure(times, blinks)
     units[:, :4] *= 1 + 0.5 * _draw_sides(subject, label, streams[5], asymmetry)
-    pose = _draw_pose(times, np.random.default_rng(rng.integers(0, 2**63)))
+    pose = draw_pose(times, np.random.default_rng(rng.integers(0, 2**63)))
     return ClipDynamics(
         times, np.clip(units, 0, 5).astype(np.float32), pose.astype(np.float32), label, tuple(phases), tuple(blinks)
     )
@@ -201,8 +216,21 @@ def _draw_blinks(last: Phase, length: float, rng: Rng) -> list[float]:
     return sorted(blinks)
 
 
-def _closure(times: Array, blinks: list[float]) -> Array:
-    """Lids shut within 0.1 s, stay so for 0.04 s and open more slowly, in 0.2 s."""
+def lid_closure(times: Array, blinks: Iterable[float]) -> Array:
+    """AU45 of blinks: lids shut within 0.1 s, stay so for 0.04 s and open more slowly, in 0.2 s.
+
+    Parameters
+    ----------
+    times : numpy.ndarray
+        (T,) s.
+    blinks : iterable of float
+        Times of fullest closure, s.
+
+    Returns
+    -------
+    numpy.ndarray
+        (T,) float64, 0 to 5.
+    """
     closed = np.zeros(len(times))
     for blink in blinks:
         shut = np.clip(np.minimum((times - blink + 0.12) / 0.1, (blink + 0.22 - times) / 0.2), 0, 1)
@@ -218,8 +246,20 @@ def _draw_sides(subject: SubjectDynamics, label: int, rng: Rng, asymmetry: bool)
     return asymmetry * np.array([cheek, -cheek, sign * size, -sign * size])
 
 
-def _draw_pose(times: Array, rng: Rng) -> Array:
-    """(T, 6); slow sway about a drawn stance. Knows neither the smile nor the clip's length."""
+def draw_pose(times: Array, rng: Rng) -> Array:
+    """Draw slow sway of the head about a stance. Knows neither the smile nor the clip's length.
+
+    Parameters
+    ----------
+    times : numpy.ndarray
+        (T,) s.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    numpy.ndarray
+        (T, 6) float64, `POSE_COLUMNS`.
+    """
     pose = np.empty((len(times), len(POSE_COLUMNS)))
     for i, name in enumerate(POSE_COLUMNS):
         stance = STANCE[name] * np.clip(rng.standard_normal(), -2.5, 2.5)

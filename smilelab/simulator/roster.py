@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+COMMENT = "simulated by smilelab"  # every video says so itself
+
 
 class SimulationError(ValueError):
     """Settings that cannot be simulated, or a folder that must not be written to.
@@ -27,9 +31,15 @@ class Clip:
     age : int
         Years.
     label : int
-        1 spontaneous, 0 posed.
+        1 spontaneous, 0 posed, -1 neutral.
     number : int
         The clip's number, unique within the subject.
+    kind : str
+        "clip", "recording" (several smiles) or "neutral" (none).
+    view : str
+        "frontal", or "dual": the frontal face and a turned one in one picture.
+    sideways : bool
+        Stored rotated by 90 degrees counter-clockwise.
     """
 
     clip_id: str
@@ -39,6 +49,25 @@ class Clip:
     age: int
     label: int
     number: int
+    kind: str = "clip"
+    view: str = "frontal"
+    sideways: bool = False
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What a clip is filmed with.
+
+    Attributes
+    ----------
+    width, height : int
+        Size of the stored picture in pixels.
+    fps : float
+    """
+
+    width: int
+    height: int
+    fps: float
 
 
 @dataclass(frozen=True)
@@ -88,3 +117,20 @@ class Counts:
         if clips < subjects:
             raise SimulationError(f"clips {clips} of {subjects} subjects: expected at least one clip a subject")
         return int(subjects), int(clips)
+
+
+def dealt(rng: np.random.Generator, clips: int, subjects: int) -> np.ndarray:
+    """Deal clips to subjects, of whom some are seen much oftener than others and each once at least.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    clips, subjects : int
+
+    Returns
+    -------
+    numpy.ndarray
+        (subjects,) int, summing to `clips`.
+    """
+    eager = rng.gamma(1.5, size=subjects)
+    return 1 + rng.multinomial(clips - subjects, eager / eager.sum())

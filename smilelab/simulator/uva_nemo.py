@@ -10,9 +10,10 @@ import pandas as pd
 
 from smilelab.datasets import splits
 from smilelab.files import write_atomically
+from smilelab.simulator.production import Layout, Production
 from smilelab.simulator.roster import Clip, Counts, SimulationError
 
-__all__ = ["COUNTS", "path", "recruit", "write_metadata"]
+__all__ = ["COUNTS", "LAYOUT", "path", "recruit", "write_metadata"]
 
 COUNTS = Counts(
     subjects=400, clips=1240, spontaneous=597, subjects_spontaneous=357, subjects_posed=368, female=185, young=149
@@ -152,3 +153,23 @@ def _write_details(root: Path, what: str, columns: str, lines: list[str]) -> Non
     write_atomically(
         root / f"UvA-NEMO_Smile_Database_{what}_Details.txt", "".join(f"{x}\n" for x in [*heading, *lines])
     )
+
+
+def _recruit(production: Production) -> list[Clip]:
+    return recruit(production.rng(0), production.settings.subjects, production.settings.clips)
+
+
+def _write_metadata(root: Path, roster: list[Clip], production: Production) -> None:
+    write_metadata(root, roster, production.settings.seed)
+
+
+LAYOUT = Layout(
+    number=1,
+    resolution=(640, 360),
+    frame_rates=(50.0,),
+    iod=0.19,
+    counts=COUNTS,
+    recruit=_recruit,
+    path=path,
+    write_metadata=_write_metadata,
+)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from memory_store import FOLDS, SUBJECTS, MemoryStore
 
 from smilelab import artifacts, models, runs, specs
-from smilelab.artifacts import diagrams, figures, tables
+from smilelab.artifacts import data_tables, diagrams, figures, numbers, tables
 from smilelab.artifacts.catalogue import CATALOGUE, MAKERS, makes
 from smilelab.artifacts.gallery import Gallery, markdown
 from smilelab.artifacts.product import NOT_RUN, Product
@@ -39,7 +39,7 @@ def gallery(tmp_path):
 def test_catalogue_holds_every_artifact_of_both_papers():
     expected = [f"lee2020-fig{n}" for n in range(1, 8)] + [f"lee2020-table{n}" for n in range(1, 5)]
     expected += [f"yang2020-fig{n}" for n in range(1, 9)] + [f"yang2020-table{n}" for n in range(1, 4)]
-    expected += ["yang2020-cross", "yang2020-time", "audit"]
+    expected += ["yang2020-cross", "yang2020-time", "audit", "folds", "probes"]
     assert sorted(CATALOGUE) == sorted(expected)
 
 
@@ -52,7 +52,7 @@ def test_two_makers_of_one_artifact_or_an_unknown_one_are_refused():
 
 
 def test_reported_numbers_agree_with_their_own_sums():
-    table = tables.reported("lee2020-table1").pivot_table(
+    table = numbers.reported("lee2020-table1").pivot_table(
         index="row", columns="quantity", values="value", aggfunc="first"
     )
     counts = table.drop(index="moments", columns=["spontaneous moments", "posed moments"]).astype(int)
@@ -61,11 +61,11 @@ def test_reported_numbers_agree_with_their_own_sums():
 
 
 def test_reported_table2_and_table3_share_the_row_of_the_model():
-    second, third = (tables.reported(f"yang2020-table{n}").query("row == 'RealSmileNet'") for n in (2, 3))
+    second, third = (numbers.reported(f"yang2020-table{n}").query("row == 'RealSmileNet'") for n in (2, 3))
     assert dict(zip(second["database"], second["value"], strict=True)) == dict(
         zip(third["database"], third["value"], strict=True)
     )
-    assert set(tables.reported()["artifact"]) - {"related"} <= set(CATALOGUE)
+    assert set(numbers.reported()["artifact"]) - {"related"} <= set(CATALOGUE)
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_reported_table2_and_table3_share_the_row_of_the_model():
     [((0.7123,), "71.2"), ((0.5, 0.4321, 0.5678), "50.0 [43.2, 56.8]"), ((float("nan"),), "")],
 )
 def test_percent(values, text):
-    assert tables.percent(*values) == text
+    assert numbers.percent(*values) == text
 
 
 def test_table1_measures_what_is_on_disk_and_leaves_the_rest_not_run(store):
-    table = next(iter(tables.yang2020_table1({"uva-nemo": store}).tables.values()))
+    table = next(iter(data_tables.yang2020_table1({"uva-nemo": store}).tables.values()))
     nemo = table[table["database"] == "simulated UvA-NEMO"].iloc[0]
     assert nemo["resolution"] == "640x360"
     assert nemo["frame rate"] == "50"
@@ -90,7 +90,8 @@ def test_table1_measures_what_is_on_disk_and_leaves_the_rest_not_run(store):
 
 def test_table2_prints_the_accuracy_of_the_predictions(store, results):
     product = tables.yang2020_table2({"uva-nemo": store}, {"uva-nemo": {"validation": results}})
-    main, details = product.tables.values()
+    main, details, probes = product.tables.values()
+    assert set(probes["database"]) == {"simulated UvA-NEMO"}
     column = "simulated UvA-NEMO, measured [95 %]"
     predictions = pd.concat(result.predictions for result in results)
     accuracy = 100 * ((predictions["probability"] >= 0.5) == (predictions["label"] == 1)).mean()
@@ -158,7 +159,7 @@ def test_saved_artifact_says_simulated_and_lists_its_inputs(gallery, store, resu
 
 
 def test_saved_table_says_simulated_above_its_numbers(gallery, store):
-    gallery.save("yang2020-table1", tables.yang2020_table1({"uva-nemo": store}))
+    gallery.save("yang2020-table1", data_tables.yang2020_table1({"uva-nemo": store}))
     page = (gallery.folder / "yang2020-table1.md").read_text()
     assert page.index("simulated data") < page.index("| database")
     frame = pd.read_csv(gallery.folder / "yang2020-table1.csv", dtype=str)
@@ -210,7 +211,7 @@ def test_status_notices_that_the_code_behind_an_artifact_changed(gallery, store,
 
 
 def test_an_interrupted_save_leaves_the_old_files(gallery, store, monkeypatch):
-    gallery.save("yang2020-table1", tables.yang2020_table1({"uva-nemo": store}))
+    gallery.save("yang2020-table1", data_tables.yang2020_table1({"uva-nemo": store}))
     before = {path.name: path.read_bytes() for path in gallery.folder.iterdir() if path.is_file()}
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 import json
 
+import database_trees as trees
 import pytest
 
 from smilelab import datasets
@@ -127,6 +128,46 @@ def test_wrong_folder_says_what_to_do(tmp_path):
         datasets.open("uva", tmp_path)
 
 
+def test_faults_name_videos_that_are_missing_empty_or_not_listed(root):
+    (root / "videos" / "007_deliberate_smile_1.mp4").unlink()
+    (root / "videos" / "300_deliberate_smile_1.mp4").write_bytes(b"")
+    (root / "videos" / "999_deliberate_smile_1.mp4").write_bytes(b"x")
+    missing, unlisted, empty = datasets.open("uva-nemo", root).faults
+    assert missing.startswith("videos/007_deliberate_smile_1.mp4: not here, but")
+    assert "line 8" in missing
+    assert unlisted.startswith("videos/999_deliberate_smile_1.mp4: ")
+    assert empty.startswith("videos/300_deliberate_smile_1.mp4: the file is empty (0 bytes)")
+
+
+def test_a_messy_copy_is_read(root):
+    videos = root / "videos"
+    for junk in ("Thumbs.db", ".DS_Store", "._007_deliberate_smile_1.mp4", "list.txt"):
+        (videos / junk).write_bytes(b"")
+    (videos / "007_deliberate_smile_1.mp4").rename(videos / "007_deliberate_smile_1.MP4")
+    write_details(root, [line(*clip).replace("7_deliberate_smile_1.mp4", "7_deliberate_smile_1.MP4") for clip in CLIPS])
+    videos.rename(root / "Videos")
+    database = datasets.open("uva-nemo", root)
+    assert database.faults == []
+    assert len(database.index()) == 6
+
+
+def test_published_totals_on_metadata_alone(tmp_path):
+    root = trees.uva_nemo_metadata(tmp_path / "UvA-NEMO_SMILE_DATABASE")
+    with pytest.raises(datasets.DatabaseError, match="no folder videos/"):
+        datasets.open("uva-nemo", root)
+    database = datasets.open("uva-nemo", root, require_videos=False, strict=True)
+    index = database.index()
+    adult = index.drop_duplicates("subject")["age"] >= 18
+    assert index.groupby("label").size().to_dict() == {0: 643, 1: 597}
+    assert index.groupby("label")["subject"].nunique().to_dict() == {0: 368, 1: 357}
+    assert (int((~adult).sum()), int(adult.sum())) == (149, 251)
+    folds = database.folds()
+    assert folds.official
+    assert len(folds) == 10
+    assert sorted(clip for test in folds.tests for clip in test) == sorted(index["clip_id"])
+    assert sum(len({clip[:3] for clip in test}) for test in folds.tests) == 400
+
+
 @pytest.mark.parametrize("write", [write_json_folds, write_text_folds])
 def test_official_folds_in_either_form(root, write):
     write(root, BY_SUBJECT)
@@ -147,6 +188,7 @@ def test_two_forms_that_disagree_are_refused(root):
     [
         ([[CLIPS[0][0]], [stem for stem, _, _ in CLIPS[1:]]], "subject 001"),
         ([[stem for stem, _, _ in CLIPS[:2]], [stem for stem, _, _ in CLIPS[2:5]]], "in no fold"),
+        ([BY_SUBJECT[0], [*BY_SUBJECT[0][:1], *BY_SUBJECT[1], *BY_SUBJECT[2]]], "_smile_2 is in folds 1 and 2"),
     ],
 )
 def test_leaking_or_incomplete_folds_are_refused(root, tests, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sample_recordings import Person, film
 from sample_videos import FPS, Rendered, blank, render
 
 from smilelab.preprocess import video
@@ -30,3 +31,11 @@ def videos(tmp_path_factory: pytest.TempPathFactory, person: Rendered) -> dict[s
     paths["empty"].write_bytes(b"")
     paths["cut"].write_bytes(paths["face"].read_bytes()[: paths["face"].stat().st_size // 2])
     return paths
+
+
+@pytest.fixture(scope="session")
+def person_on_film(tmp_path_factory: pytest.TempPathFactory) -> Person:
+    """One smile of three seconds, filmed; beside it ``neutral.mp4``, the same person at rest."""
+    folder = tmp_path_factory.mktemp("film")
+    film(folder / "neutral.mp4", 6, seconds=3.0, rest=True)
+    return film(folder / "smile.mp4", 6, seconds=3.0)

@@ -132,6 +132,52 @@ def test_several_faces_are_counted(tmp_path: Path, person: Rendered) -> None:
     assert "2 faces" in clip.reason
 
 
+@pytest.mark.parametrize(("quarters", "degrees"), [(1, 90), (3, 270)])
+def test_a_video_that_lies_on_its_side_is_turned(
+    tmp_path: Path, person: Rendered, videos: dict[str, Path], quarters: int, degrees: int
+) -> None:
+    path = tmp_path / "a.mp4"
+    video.write(path, [np.rot90(image, quarters) for image in person.images], FPS)
+    clip = process(path, RECIPE)
+    upright = process(videos["face"], RECIPE)
+    assert (clip.status, clip.reason) == ("ok", f"turned by {degrees} degrees clockwise")
+    assert (clip.width, clip.height) == (320, 240)
+    assert np.array_equal(clip.times, upright.times)
+    assert np.abs(clip.boxes - upright.boxes).max() < 2
+    assert np.abs(clip.frames.astype(int) - upright.frames).mean() < 4
+    part = process(path, RECIPE, start_s=0.8, end_s=1.2)
+    assert part.times == pytest.approx([0.8, 1.0])
+    assert "turned" in part.reason
+
+
+def test_of_two_views_of_a_person_the_frontal_one_is_cropped(tmp_path: Path, person: Rendered) -> None:
+    turned = render(3, seconds=1.0, iod_px=62, yaw=0.5)
+    video.write(tmp_path / "a.avi", [np.hstack(pair) for pair in zip(person.images, turned.images, strict=False)], FPS)
+    clip = process(tmp_path / "a.avi", RECIPE, view="dual")
+    assert (clip.status, clip.reason) == ("ok", "up to 2 faces at once, the most frontal was followed")
+    assert (clip.boxes[:, 2] < 320).all()
+    largest = process(tmp_path / "a.avi", RECIPE)
+    assert (largest.boxes[:, 0] > 320).all()
+    with pytest.raises(ValueError, match="view is 'side'"):
+        process(tmp_path / "a.avi", RECIPE, view="side")
+
+
+def test_a_folder_of_pictures(tmp_path: Path, person: Rendered, videos: dict[str, Path]) -> None:
+    video.write_images(tmp_path / "a", person.images, gray=True)
+    clip = process(tmp_path / "a", RECIPE, image_fps=FPS)
+    upright = process(videos["face"], RECIPE)
+    assert (clip.status, clip.reason, clip.decoded) == ("ok", "", 50)
+    assert clip.times == pytest.approx(upright.times)
+    assert np.abs(clip.boxes - upright.boxes).max() < 2
+    assert clip.fps == pytest.approx(FPS)
+    (tmp_path / "a" / "30.bmp").write_bytes(b"")
+    broken = process(tmp_path / "a", RECIPE, image_fps=FPS)
+    assert broken.status == "partial"
+    assert "30.bmp: the file is empty" in broken.reason
+    assert len(broken.frames) == 6
+    assert np.array_equal(broken.frames[:3], clip.frames[:3]), "boxes are smoothed over what comes within .6 s"
+
+
 def test_recipes() -> None:
     assert Recipe().hash == Recipe(crop="box", size=48, fps=5, boxes="smooth").hash
     others = [Recipe(size=64), Recipe(fps=7), Recipe(fps=None), Recipe(crop="chip"), Recipe(boxes="per-frame")]
@@ -206,6 +252,42 @@ def test_a_changed_video_is_processed_again(tmp_path: Path, person: Rendered) ->
     assert build(database, RECIPE, tmp_path, jobs=1, progress=False).hash == first.hash
 
 
+def test_a_changed_folder_rate_or_view_is_processed_again(tmp_path: Path, person: Rendered) -> None:
+    video.write_images(tmp_path / "pictures", person.images[:20])
+    video.write(tmp_path / "b.mp4", person.images[:20], FPS)
+    database = StandIn([row("a", tmp_path / "pictures", fps=25.0), row("b", tmp_path / "b.mp4", fps=25.0)])
+
+    def built() -> tuple[float, dict[str, int]]:
+        store = build(database, replace(RECIPE, fps=None), tmp_path / "stores", jobs=1, progress=False)
+        outcomes = {name: (store.path / "clips" / f"{name}.json").stat().st_mtime_ns for name in "ab"}
+        return float(store.times("a")[-1]), outcomes
+
+    last, first = built()
+    assert built() == (last, first)
+    database.rows[0]["fps"] = database.rows[1]["fps"] = 50.0
+    faster, second = built()
+    assert faster == pytest.approx(last / 2)
+    assert second["b"] == first["b"], "a video file has its own clock"
+    database.rows[1]["view"] = "dual"
+    third = built()[1]
+    assert (third["a"], third["b"] > second["b"]) == (second["a"], True)
+    (tmp_path / "pictures" / "20.bmp").unlink()
+    assert built()[1]["a"] > third["a"]
+
+
+def test_neutral_recordings_are_kept_beside_the_clips(
+    tmp_path: Path, videos: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row("a", videos["face"]), row("n", videos["other"], -1, kind="neutral"), row("b", videos["other"], 1)]
+    store = build(StandIn(rows), RECIPE, tmp_path, jobs=1)
+    assert "2 clips and 1 neutral recordings: 3 ok" in capsys.readouterr().out
+    assert list(store.usable.index) == ["a", "b"]
+    assert store.neutral["label"].to_dict() == {"n": -1}
+    assert len(store.frames("n"))
+    assert store.folds() == [["a", "b"], []]
+    assert "2 of 2 clips and 1 of 1 neutral recordings" in repr(store)
+
+
 def test_a_limited_store_is_another_store(tmp_path: Path, database: StandIn) -> None:
     few = build(database, RECIPE, tmp_path, jobs=1, progress=False, limit=2)
     assert list(few.manifest.index) == ["face", "other"]
@@ -232,6 +314,9 @@ def test_an_unexpected_failure_of_one_clip_does_not_stop_the_others(
     [
         (lambda rows: rows.append(dict(rows[0])), "more than once.*'face'"),
         (lambda rows: rows[1].update(label=2), "labels other than.*'other'"),
+        (lambda rows: rows[1].update(label=-1), "labels other than.*'other'"),
+        (lambda rows: rows[1].update(kind="neutral"), "labels other than -1 of neutral.*'other'"),
+        (lambda rows: rows[1].update(view="side"), "views other than frontal and dual.*'other'"),
         (lambda rows: rows[1].update(path=None), "without a clip id or a path.*'other'"),
         (lambda rows: rows[1].update(clip_id=""), "without a clip id or a path"),
         (lambda rows: rows[1].update(subject=None), "without a subject.*'other'"),

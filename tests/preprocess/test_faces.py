@@ -211,3 +211,37 @@ def test_a_real_face_that_gives_way_to_a_cartoon() -> None:
 def test_a_cartoon_without_a_face() -> None:
     track = FaceTracker().track(video.read(real_clip("no_face.mp4"), fps=5))
     assert not track.usable.any()
+
+
+def beside(left: list[np.ndarray], right: list[np.ndarray]) -> list[tuple[float, np.ndarray]]:
+    return [(k / 25, np.hstack(pair)) for k, pair in enumerate(zip(left, right, strict=False))]
+
+
+def test_the_most_frontal_of_two_views_is_followed(person: Rendered) -> None:
+    turned = render(3, seconds=2.0, iod_px=62, yaw=0.5).images
+    frames = beside(person.images, turned)
+    largest = FaceTracker().track(frames)
+    assert largest.faces.max() == 2
+    assert (largest.boxes[largest.usable, 0] > 320).all()
+    frontal = FaceTracker(choice="most frontal").track(frames)
+    assert frontal.detected.all()
+    assert (frontal.boxes[:, 2] < 320).all()
+    truth = person.landmarks[:, 17:]
+    assert ((truth >= frontal.boxes[:, None, :2]) & (truth <= frontal.boxes[:, None, 2:])).all()
+
+
+def test_no_turned_face_takes_the_place_of_a_frontal_one_that_is_hidden(person: Rendered) -> None:
+    turned = render(3, seconds=2.0, iod_px=62, yaw=0.5).images
+    images = [*person.images[:18], *blank(20), *person.images[38:]]
+    track = FaceTracker(choice="most frontal").track(beside(images, turned))
+    assert (track.boxes[track.usable, 2] < 320).all()
+    assert track.detected[:18].all()
+    assert not track.detected[18:38].any()
+    assert track.detected[38:].all()
+
+
+def test_a_turned_face_is_left_when_a_frontal_one_appears(person: Rendered) -> None:
+    turned = render(3, seconds=2.0, iod_px=62, yaw=0.5).images
+    track = FaceTracker(choice="most frontal").track(beside([*blank(20), *person.images[20:]], turned))
+    assert (track.boxes[:20, 0] > 320).all()
+    assert (track.boxes[20:, 2] < 320).all()

@@ -1,8 +1,6 @@
 """Simulated databases: the published layout read back by hand, the same bytes however made, ground truth apart."""
 
 import collections
-import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -16,46 +14,17 @@ import av
 import numpy as np
 import pandas as pd
 import pytest
+from simulated import STEM, details, digests, folds
 
 from smilelab import datasets
-from smilelab.simulator import databases, uva_nemo
+from smilelab.simulator import databases
 from smilelab.simulator.roster import SimulationError
 
-STEM = re.compile(r"^(\d{3})_(deliberate|spontaneous)_smile_(\d+)$")
 SMALL = {"subjects": 3, "clips": 6, "resolution": (192, 192), "max_length_s": 1.0, "jobs": 1, "progress": False}
 
 
 def make(root, **options):
     return databases.simulate("uva-nemo", root, **{**SMALL, **options})
-
-
-def digests(root):
-    """Every file's content below the database and its ground truth."""
-    folders = (root, root.with_name(f"{root.name}-truth"))
-    return {
-        f"{number}/{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
-        for number, folder in enumerate(folders)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def details(root, what="File"):
-    """Fields of a detail file, read as the published form says: five heading lines, TABs, blanks at the end."""
-    lines = (root / f"UvA-NEMO_Smile_Database_{what}_Details.txt").read_text().split("\n")
-    assert lines[-1] == ""
-    assert not any(STEM.match(line.split(".mp4")[0]) for line in lines[:5])
-    return [[field.rstrip() for field in line.split("\t")] for line in lines[5:-1]]
-
-
-def folds(root):
-    """Tested stems of each fold with their labels, once from each form."""
-    by_json, by_text = [], []
-    for k in range(1, len(list((root / "folds" / "json").iterdir())) + 1):
-        by_json.append(json.loads((root / f"folds/json/{k}/test.json").read_text()))
-        stems = [((root / f"folds/text/{x}_fold_test_{k}.txt").read_text().split(), y) for x, y in (("P", 0), ("S", 1))]
-        by_text.append({stem: label for names, label in stems for stem in names})
-    return by_json, by_text
 
 
 @pytest.fixture(scope="module")
@@ -285,67 +254,3 @@ def test_progress_shows_clips_and_rate(tmp_path, capfd):
     assert "uva-nemo" in shown
     assert "2/2" in shown
     assert "clip/s" in shown or "s/clip" in shown
-
-
-def test_who_is_filmed_and_how_does_not_depend_on_the_label():
-    settings = databases._Settings("uva-nemo", 0, 2, 2, (192, 192), False, True, 1.0)
-    clip = uva_nemo.recruit(np.random.default_rng(0), 2, 2)[0]
-    one, other = (databases._renderer(settings, dataclasses.replace(clip, label=label)) for label in (0, 1))
-    assert one.identity == other.identity
-    assert one.scene == other.scene
-    assert one.iod_px == other.iod_px
-    still = np.zeros(7), np.array([0, 0, 0, 0, 0, 1.0])
-    assert one.render(*still).tobytes() == other.render(*still).tobytes()
-
-
-@pytest.fixture(scope="module")
-def full_size(tmp_path_factory):
-    """Everything but the pictures, at full size."""
-    root = tmp_path_factory.mktemp("full") / "uva"
-    (root / "videos").mkdir(parents=True)
-    roster = uva_nemo.recruit(np.random.default_rng(3), *uva_nemo.COUNTS.scaled(None, None))
-    uva_nemo.write_metadata(root, roster, 3)
-    for clip in roster:
-        (root / uva_nemo.path(clip)).touch()
-    return root
-
-
-def test_counts_are_the_published_ones(full_size):
-    rows = pd.DataFrame(details(full_size), columns=["file", "subject", "sex", "age", "kind"])
-    people = rows.drop_duplicates("subject")
-    assert rows["kind"].value_counts().to_dict() == {"deliberate": 643, "spontaneous": 597}
-    assert rows.groupby("kind")["subject"].nunique().to_dict() == {"deliberate": 368, "spontaneous": 357}
-    assert people["sex"].value_counts().to_dict() == {"male": 215, "female": 185}
-    assert (people["age"].astype(int) < 18).sum() == 149
-    codes = people["subject"].astype(int)
-    assert codes.is_monotonic_increasing
-    assert codes.max() <= 564
-    assert codes.diff().max() > 1, "subject codes have gaps"
-    assert rows["file"].is_unique
-    numbers = rows["file"].str.extract(r"_(\d+)\.mp4")[0].astype(int)
-    assert numbers.max() <= 22
-    assert not pd.DataFrame({"subject": rows["subject"], "number": numbers}).duplicated().any()
-
-
-def test_full_size_passes_the_reader_that_asserts_the_published_counts(full_size):
-    database = datasets.open("uva-nemo", full_size, strict=True)
-    assert database.counts()["clips"] == 1240
-
-
-def test_full_size_folds_are_balanced(full_size):
-    tests, _ = folds(full_size)
-    assert len(tests) == 10
-    assert sum(map(len, tests)) == 1240
-    assert all(114 <= len(test) <= 134 for test in tests)
-    assert all(0.44 < np.mean(list(test.values())) < 0.53 for test in tests)
-
-
-@pytest.mark.parametrize(("subjects", "clips"), [(2, None), (2, 2), (3, 4), (17, None), (10, 220), (None, 30)])
-def test_every_size_keeps_its_numbers(subjects, clips):
-    wanted = uva_nemo.COUNTS.scaled(subjects, clips)
-    roster = uva_nemo.recruit(np.random.default_rng(5), *wanted)
-    assert (len({clip.subject for clip in roster}), len(roster)) == wanted
-    assert {clip.label for clip in roster} == {0, 1}
-    assert len({clip.clip_id for clip in roster}) == len(roster)
-    if subjects and clips is None:
-        assert len(roster) == round(3.1 * subjects)

@@ -1,0 +1,52 @@
+"""What a person should know about a copy of a database, in lines of text."""
+
+from __future__ import annotations
+
+from smilelab.datasets.base import NEUTRAL, POSED, SPONTANEOUS, Database, some
+from smilelab.datasets.splits import SplitError
+
+__all__ = ["describe"]
+
+
+def describe(database: Database) -> str:
+    """Say what a copy of a database holds, what is missing or faulty, and what to do.
+
+    Parameters
+    ----------
+    database : Database
+
+    Returns
+    -------
+    str
+        Lines.
+    """
+    index, label = database.index(), database.index()["label"]
+    title = database.title.removeprefix("the ")
+    origin = "simulated" if database.simulated else "not marked as simulated"
+    spontaneous, posed, neutral = (int((label == value).sum()) for value in (SPONTANEOUS, POSED, NEUTRAL))
+    lines = [
+        f"{database.root}: {title[0].upper()}{title[1:]} ({origin})",
+        f"{len(index)} clips of {index['subject'].nunique()} subjects: {spontaneous} spontaneous, {posed} posed"
+        + (f", {neutral} neutral" if neutral else ""),
+    ]
+    if recordings := int((index["kind"] == "recording").sum()):
+        lines.append(f"{recordings} of them are recordings: preprocessing finds the smiles in them first.")
+    try:
+        folds = database.folds()
+        lines.append(f"folds: {len(folds)}, {folds.source}")
+    except SplitError as error:
+        lines.append(f"folds: none. {error}")
+    deviations = database.deviations()
+    if not deviations.empty:
+        lines += [
+            f"Counts that differ from the published ones:\n{deviations.to_string(index=False)}",
+            "It can be used as it is; tables will say how many clips they are based on.",
+        ]
+        lines += [] if database.simulated else [database.how_to_obtain]
+    elif database.published:
+        lines.append("All counts are as published.")
+    if database.faults:
+        lines += [f"{len(database.faults)} fault(s), the rest can be used:", some(database.faults, most=100)]
+    elif database.require_videos:
+        lines.append("No fault found.")
+    return "\n".join([*lines, *(f"Note: {note}" for note in database.notes[:10])])
