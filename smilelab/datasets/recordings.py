@@ -13,7 +13,7 @@ import pandas as pd
 
 from smilelab.datasets import splits
 from smilelab.datasets.base import NEUTRAL, POSED, SPONTANEOUS, Database, DatabaseError
-from smilelab.datasets.clip_table import Row, read_table
+from smilelab.datasets.table import Row, read_table
 from smilelab.datasets.tree import VIDEO_SUFFIXES, child, located
 
 TABLE = "clips.csv"

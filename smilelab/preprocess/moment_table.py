@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from smilelab.datasets.base import NEUTRAL, POSED, SPONTANEOUS
+from smilelab.datasets.base import NEUTRAL, POSED, SPONTANEOUS, DatabaseError
 from smilelab.datasets.splits import Folds
+from smilelab.datasets.table import read_table
 from smilelab.files import write_atomically
 from smilelab.preprocess.build import Database
 
@@ -169,11 +168,15 @@ def read_moments(path: Path, recordings: pd.DataFrame) -> pd.DataFrame:
     MomentError
         Listing all faulty rows by number, where row 2 is the first below the heading.
     """
-    rows = dict(_rows(path))
+    try:
+        table = read_table(path, COLUMNS, required=_NEEDED, numbers=_NUMBERS, may_be_empty=True)
+    except DatabaseError as error:
+        raise MomentError(f"{error} Or delete the file to have it made anew.") from None
+    rows = {row.number: row.cells for row in table.rows}
     parts = (recordings.index, recordings["subject"], recordings["label"])
     known: _Known = {of: {"subject": who, "label": int(label)} for of, who, label in zip(*parts, strict=True)}
     taken = {row["clip_id"] for row in rows.values()}
-    faults, seen = [], dict[str, int]()
+    faults, seen = [f"row {number}: {problem}" for number, problem in table.faults], dict[str, int]()
     result = []
     for number, row in rows.items():
         problems = [*_problems(row, known)]
@@ -195,34 +198,6 @@ def read_moments(path: Path, recordings: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(result, columns=list(COLUMNS)).astype(
         {"label": "int64", "keep": "bool"} | dict.fromkeys(_NUMBERS, "float64")
     )
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows by number, every one of `COLUMNS` as text; blank rows are left out."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise MomentError(
-            f"{path}: row {line}: byte {error.start} is not UTF-8; save the table as CSV in UTF-8."
-        ) from None
-    heading = text.partition("\n")[0]
-    separator = ";" if heading.count(";") > heading.count(",") else ","
-    lines = csv.reader(io.StringIO(text), delimiter=separator)
-    names = [name.strip() for name in next(lines, [])]
-    missing = [name for name in _NEEDED if name not in names]
-    if missing:
-        raise MomentError(
-            f"{path}: has no column {', '.join(missing)}; expected {', '.join(COLUMNS)}. "
-            "Restore the heading, or delete the file to have it made anew."
-        )
-    for number, cells in enumerate(lines, start=2):
-        if any(cell.strip() for cell in cells):
-            row = dict.fromkeys(COLUMNS, "") | {
-                name: cell.strip() for name, cell in zip(names, cells, strict=False) if name in COLUMNS
-            }
-            # Where a semicolon parts the cells, a comma is the decimal sign.
-            yield number, {k: v.replace(",", ".") if separator == ";" and k in _NUMBERS else v for k, v in row.items()}
 
 
 def _problems(row: dict[str, str], recordings: _Known) -> Iterator[str]:

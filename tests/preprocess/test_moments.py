@@ -162,10 +162,10 @@ def test_all_faulty_rows_are_named_at_once(tabled: Recordings, tmp_path: Path) -
 def test_tables_that_are_none(tabled: Recordings, tmp_path: Path) -> None:
     found = search(tabled, tmp_path)
     found.path.write_text("clip,start\n")
-    with pytest.raises(MomentError, match="has no column recording, start_s, end_s"):
+    with pytest.raises(MomentError, match=r"no column recording, start_s, end_s; .* Or delete the file"):
         search(tabled, tmp_path)
     found.path.write_bytes(b"recording,start_s,end_s\nS1_posed,1,2\nM\xfcller,1,2\n")
-    with pytest.raises(MomentError, match="row 3: byte 38 is not UTF-8"):
+    with pytest.raises(MomentError, match=r"in line 3 .byte 39 of the file. is not UTF-8"):
         search(tabled, tmp_path)
     found.path.write_text("recording,start_s,end_s\n")
     emptied = search(tabled, tmp_path)

@@ -50,7 +50,14 @@ class Table:
     others: tuple[str, ...]
 
 
-def read_table(path: Path, columns: Collection[str], *, required: Collection[str], numbers: Collection[str]) -> Table:
+def read_table(
+    path: Path,
+    columns: Collection[str],
+    *,
+    required: Collection[str],
+    numbers: Collection[str],
+    may_be_empty: bool = False,
+) -> Table:
     """Read a table.
 
     Parameters
@@ -60,6 +67,8 @@ def read_table(path: Path, columns: Collection[str], *, required: Collection[str
         `numbers` is the decimal sign. The heading may have other upper and lower case.
     columns, required, numbers : collection of str
         Those that are known, those among them that must be there, and those that hold numbers.
+    may_be_empty : bool
+        Whether a table without a row is one too.
 
     Returns
     -------
@@ -98,7 +107,7 @@ def read_table(path: Path, columns: Collection[str], *, required: Collection[str
         if separator == ";":
             row |= {name: row[name].replace(",", ".") for name in numbers}
         rows.append(Row(number, row))
-    if not rows and not faults:
+    if not rows and not faults and not may_be_empty:
         raise DatabaseError(f"{path}: no row below the heading, expected one for each clip. Write them.")
     return Table(tuple(rows), tuple(faults), tuple(name for name in heading if name and name not in columns))
 
