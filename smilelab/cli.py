@@ -167,7 +167,7 @@ def moments(folder: Path, openface: Path | None, neutral: str, jobs: int | None)
 @click.option("--fps", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Frames per second kept.")
 @click.option("--boxes", type=click.Choice(["smooth", "per-frame"]), default="smooth", show_default=True)
 @click.option("--openface", type=click.Path(path_type=Path), help="As for moments.")
-@click.option("--neutral", type=click.Choice(["recording", "median"]), default="recording", help="As for moments.")
+@click.option("--neutral", type=click.Choice(["recording", "median"]), help="As for moments.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the clip stores.  [default: data/clips]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; all cores by default.")
 def preprocess(
@@ -178,7 +178,7 @@ def preprocess(
     fps: float,
     boxes: str,
     openface: Path | None,
-    neutral: str,
+    neutral: str | None,
     out: Path | None,
     jobs: int | None,
 ) -> None:
@@ -194,15 +194,19 @@ def preprocess(
         recipe = Recipe(crop=crop, size=size, fps=fps, boxes=boxes)  # type: ignore[arg-type]  # click checked them
         opened = datasets.open(database, folder)
         recorded = bool((opened.index()["kind"] == "recording").any())
-        source = _moments(opened, openface, neutral, jobs) if recorded else opened
+        if not recorded and (openface or neutral):
+            raise ValueError(
+                f"{folder}: no recordings here; expected some with --openface or --neutral. Leave them out."
+            )
+        source = _moments(opened, openface, neutral or "recording", jobs) if recorded else opened
         if not (source.index()["kind"] == "clip").any():
             raise ValueError(f"{folder}: no smile was found in any recording. `smilelab moments {folder}` says more.")
         store = build(source, recipe, out or home() / "data" / "clips", jobs=jobs)
     except (ValueError, OSError) as error:
         _fail(error)
     clips = int((store.manifest["kind"] != "neutral").sum())
-    neutral = f", {len(store.neutral)} neutral faces" if clips < len(store.manifest) else ""
-    click.echo(f"{store.path}: {len(store.usable)} of {clips} clips usable{neutral}")
+    faces = f", {len(store.neutral)} neutral faces" if clips < len(store.manifest) else ""
+    click.echo(f"{store.path}: {len(store.usable)} of {clips} clips usable{faces}")
 
 
 @main.command()

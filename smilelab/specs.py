@@ -112,7 +112,7 @@ def specify(store: ClipStore, *, folds: Sequence[int] = (), trials: int = 1, **f
     store : ClipStore
         The clips.
     folds : sequence of int
-        Test folds, counted from 1; empty means all.
+        Test folds, counted from 1; empty means all in which a usable clip is left.
     trials : int
         Seeds 0, 1, ... per fold.
     **fields
@@ -123,8 +123,9 @@ def specify(store: ClipStore, *, folds: Sequence[int] = (), trials: int = 1, **f
     RunError
         A fold that the store does not have.
     """
-    count = len(folds_of(store))
-    chosen = list(folds) or list(range(1, count + 1))
+    tests = folds_of(store).tests
+    count = len(tests)
+    chosen = list(folds) or [number for number, test in enumerate(tests, start=1) if test]
     if bad := [number for number in chosen if not 1 <= number <= count]:
         raise RunError(f"fold {bad[0]}: the store has folds 1 to {count}.")
     split = split_name(store)

@@ -14,12 +14,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from smilelab.artifacts.catalogue import makes
-from smilelab.artifacts.product import Product, database_label
+from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.clips import ClipStore
 from smilelab.datasets import POSED, SPONTANEOUS, Database
 from smilelab.preprocess import crops, video
 from smilelab.signals import mouth_width
 
+_INTO_S = 1.5  # into a clip: most smiles are there by then
 _NAMES = {SPONTANEOUS: "spontaneous", POSED: "posed"}
 
 
@@ -37,6 +38,8 @@ def lee2020_fig2(store: ClipStore, videos: Mapping[str, str], *, subjects: int =
         How many subjects are shown; each with the widest smile of a moment of either class.
     """
     chosen = _one_of_each(store, subjects)
+    if not chosen:
+        return Product(notes=[f"{NOT_RUN}: no usable clip that was filmed upright."], stores=[store])
     figure = Figure(figsize=(3.9 * len(chosen) / 2 * 1.35, 4.3), layout="constrained")
     axes = figure.subplots(2, len(chosen), squeeze=False, height_ratios=(1, 1.05))
     for column, clip_id in enumerate(chosen):
@@ -49,14 +52,13 @@ def lee2020_fig2(store: ClipStore, videos: Mapping[str, str], *, subjects: int =
         left, top, right, bottom = track["boxes"][apex]
         above.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color="white", lw=1))
         below.imshow(store.frames(clip_id)[apex], interpolation="nearest")
-        above.set_title(f"{row['subject']}, {_NAMES[int(row['label'])]}", fontsize=9)
+        above.set_title(f"{row['subject']}, {_NAMES[int(row['label'])]}, {frame.shape[1]}x{frame.shape[0]}", fontsize=8)
         for axis in (above, below):
             axis.set_xticks([])
             axis.set_yticks([])
-    height, width = frame.shape[:2]
     size = store.recipe["size"]
-    axes[0, 0].set_ylabel(f"(a) {width}x{height} px", fontsize=9)
-    axes[1, 0].set_ylabel(f"(b) {size}x{size} px", fontsize=9)
+    axes[0, 0].set_ylabel("(a) before", fontsize=9)
+    axes[1, 0].set_ylabel(f"(b) after, {size}x{size}", fontsize=9)
     figure.align_ylabels()
     note = (
         "(a) before and (b) after the segmentation, where the mouth is widest. "
@@ -68,7 +70,7 @@ def lee2020_fig2(store: ClipStore, videos: Mapping[str, str], *, subjects: int =
 
 def _one_of_each(store: ClipStore, subjects: int) -> list[str]:
     """Clips of subjects who show both classes, spontaneous first; without such a subject, of whom there is."""
-    table = store.usable
+    table = store.usable[~store.usable["reason"].str.contains("turned by")]
     by_subject = {
         subject: [of_class.index[0] for _, of_class in part.groupby("label", sort=True)][::-1]
         for subject, part in table.groupby("subject", sort=True)
@@ -83,7 +85,7 @@ def _frame_at(path: str, time: float, fps: float) -> NDArray[np.uint8]:
 
 
 def frames_of_databases(databases: Mapping[str, Database]) -> Figure:
-    """One whole frame of each database side by side, each at its own resolution, from the middle of a clip.
+    """One whole frame of each database side by side, each at its own resolution, from the first clip that decodes.
 
     Parameters
     ----------
@@ -103,11 +105,16 @@ def frames_of_databases(databases: Mapping[str, Database]) -> Figure:
 
 
 def _frame_of(axis: Axes, database: Database) -> None:
-    row = database.index().iloc[0]
-    with video.read(row["path"], fps=10, image_fps=row["fps"], end_s=2.0) as frames:
-        images = [frame.image for frame in frames]
-    image = images[-1]
-    axis.imshow(image)
-    axis.set_axis_off()
     label = database_label(database.name, simulated=database.simulated)
-    axis.set_title(f"{label}\n{image.shape[1]}x{image.shape[0]}, {Path(row['path']).name}", fontsize=8)
+    axis.set_axis_off()
+    for row in database.index().to_dict("records"):
+        start = 0.0 if np.isnan(row["start_s"]) else row["start_s"]
+        try:
+            with video.read(row["path"], fps=5, start_s=start, end_s=start + _INTO_S, image_fps=row["fps"]) as frames:
+                image = [frame.image for frame in frames][-1]
+        except (video.VideoError, IndexError):
+            continue
+        axis.imshow(image)
+        axis.set_title(f"{label}\n{image.shape[1]}x{image.shape[0]}, {Path(row['path']).name}", fontsize=8)
+        return
+    axis.set_title(f"{label}\nno clip can be decoded", fontsize=8)

@@ -16,6 +16,7 @@ from smilelab.datasets import POSED, SPONTANEOUS, splits
 YANG_DATABASES = ("uva-nemo", "mmi", "spos", "bbc")
 PROBES_CAPTION = "What tells the classes apart without looking at the smile (percent, 95 % intervals over subjects)"
 _NAMED_SUBJECTS = 12
+_PICTURES = {"spos"}
 
 
 @makes("yang2020-table1", clips)
@@ -37,12 +38,16 @@ def yang2020_table1(stores: Mapping[str, ClipStore]) -> Product:
         if name in shown:
             label = database_label(name, simulated=shown[name].simulated)
             measured = _decoded(shown[name])
+            if name in _PICTURES:
+                measured["frame rate"] += " (nominal)"
         rows.append({"database": label, "": "measured", **measured})
     notes = [
         f"{database_label(name, simulated=store.simulated)}: {len(store.manifest)} clips listed, {len(store.usable)} "
         f"usable; of the others the reasons are in the manifest. {store.folds_source.capitalize()}."
         for name, store in shown.items()
     ]
+    if _PICTURES & set(shown):
+        notes.append("SPOS comes as numbered pictures, which carry no times: its frame rate is the published one.")
     if "mmi" in shown:
         notes.append(
             "MMI: the class is confounded with subject, camera, frame rate and resolution (the probes below accuracy "
@@ -181,7 +186,12 @@ def lee2020_table1(store: ClipStore, *, seed: int = 0, length: int = 30) -> Prod
     label = database_label(store.database, simulated=store.simulated)
     made = windows.Windows(store, length=length)
     table = made.table
-    drawn = splits.partition(index, seed=seed)
+    try:
+        drawn = splits.partition(index, seed=seed)
+        rounds_drawn = splits.five_fold(index, seed=seed)
+    except splits.SplitError as error:
+        note = f"{NOT_RUN}: {error} {label.capitalize()} has {len(store.usable)} moments with a face."
+        return Product(notes=[note], stores=[store])
     parts = {"training": drawn.train, "validation": drawn.validation, "test": drawn.test}
     parts["total"] = tuple(subject for part in parts.values() for subject in part)
     printed = reported("lee2020-table1").set_index(["row", "quantity"])["value"]
@@ -193,7 +203,7 @@ def lee2020_table1(store: ClipStore, *, seed: int = 0, length: int = 30) -> Prod
         rows.append({"set": name, "": f"measured ({label})", **_window_counts(table, subjects)})
     rounds = [
         {"fold": number, "set": name, **_window_counts(table, subjects)}
-        for number, fold in enumerate(splits.five_fold(index, seed=seed), start=1)
+        for number, fold in enumerate(rounds_drawn, start=1)
         for name, subjects in (("training", fold.train), ("validation", fold.validation))
     ]
     moments = []
@@ -216,11 +226,14 @@ def lee2020_table1(store: ClipStore, *, seed: int = 0, length: int = 30) -> Prod
         f"A window is {length} frames at {store.recipe['fps']:g} frames per second, the next one starts a frame later: "
         f"a moment of n frames without a gap has n - {length - 1} windows, so windows are far from independent.",
         f"Subjects are drawn with seed {seed}, in the printed shares (68, 10 and 10 of 88); none is in two sets.",
-        "The paper's five folds of 10 subjects cannot partition its 78: here the 78 are put into five groups, 10 "
-        "subjects of the group validate, the other 68 train, and no subject validates twice.",
+        f"The paper's five folds of 10 subjects cannot partition its 78. Here the subjects that do not test "
+        f"({len(drawn.train) + len(drawn.validation)}) are put into {len(rounds_drawn)} groups; in each round some of "
+        "one group validate, all others train, and no subject validates twice.",
         "The reported rows are of recordings that were never released. 71 windows per posed and 26 per spontaneous "
         "moment imply moments of about 100 and 55 frames, the opposite of UvA-NEMO's lengths, and a cue to the class.",
     ]
+    if made.too_short:
+        notes.append(f"{len(made.too_short)} moments without {length} frames in a row have no window.")
     tables = {
         "Subjects and windows per class": pd.DataFrame(rows),
         "The same for the five training rounds": pd.DataFrame(rounds),

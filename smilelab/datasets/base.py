@@ -8,6 +8,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -161,16 +162,13 @@ class Database(ABC):
     def metadata_say_simulated(self) -> bool:
         """Whether the files themselves name the simulator, so that a lost marker makes nothing look real.
 
-        The first video that is here is asked, or the first picture of the first folder of pictures.
+        One video that does, or one folder of pictures whose first one does, is enough.
         """
-        for path in map(Path, self._index["path"]):
-            files = pictures(path) if path.is_dir() else [path]
-            if files and files[0].is_file() and (size := files[0].stat().st_size):
-                with files[0].open("rb") as file:
-                    start = file.read(_ENDS)
-                    file.seek(max(0, size - _ENDS))
-                    return _SAYS_SIMULATED in start or _SAYS_SIMULATED in file.read()
-        return False
+        return self._files_say_simulated
+
+    @cached_property
+    def _files_say_simulated(self) -> bool:
+        return any(_says_simulated(Path(path)) for path in self._index["path"].unique())
 
     def fingerprint(self) -> str:
         """Eight hex digits over clip ids, labels, subjects and file sizes: another copy of the same data is equal."""
@@ -217,6 +215,17 @@ class Database(ABC):
                 "Remove the repeated lines from the metadata, or the repeated files."
             )
         return index
+
+
+def _says_simulated(path: Path) -> bool:
+    files = pictures(path)[:1] if path.is_dir() else [path]
+    for one in files:
+        if one.is_file() and (size := one.stat().st_size):
+            with one.open("rb") as file:
+                start = file.read(_ENDS)
+                file.seek(max(0, size - _ENDS))
+                return _SAYS_SIMULATED in start or _SAYS_SIMULATED in file.read()
+    return False
 
 
 def some(lines: Sequence[str], most: int = 30) -> str:

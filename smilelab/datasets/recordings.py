@@ -76,7 +76,7 @@ class Recordings(Database):
             )
         faults = [*table.faults, *((number, problem) for number, _, problems in read for problem in problems)]
         usable = [(number, row) for number, row, problems in read if not problems]
-        faults += [*_repeated(usable), *_contradicting(usable)]
+        faults += [*_repeated(usable), *_contradicting(usable), *_of_two_spellings(usable)]
         if faults:
             lines = [f"row {number}: {problem}" for number, problem in sorted(faults, key=itemgetter(0))]
             raise DatabaseError("\n".join([f"{path}: correct these rows:", *lines]))
@@ -213,6 +213,18 @@ def _contradicting(rows: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, st
         where, sex = first.setdefault(row["subject"], (number, row["sex"])) if row["sex"] else (number, "")
         if sex != row["sex"]:
             problem = f"sex of subject {row['subject']!r} is {row['sex']}, but {sex} in row {where}; expected the same"
+            found.append((number, problem))
+    return found
+
+
+def _of_two_spellings(rows: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, str]]:
+    """Subjects that differ in case or blanks alone: as two they could be trained and tested on at once."""
+    first: dict[str, tuple[int, str]] = {}
+    found = []
+    for number, row in rows:
+        where, written = first.setdefault(" ".join(row["subject"].casefold().split()), (number, row["subject"]))
+        if written != row["subject"]:
+            problem = f"subject is {row['subject']!r}, but {written!r} in row {where}; write one person in one way"
             found.append((number, problem))
     return found
 

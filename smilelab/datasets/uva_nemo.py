@@ -80,7 +80,7 @@ class UvaNemo(Database):
         if self.require_videos and (folder is None or not folder.is_dir()):
             raise DatabaseError(f"{self.root}: no folder videos/ here, expected the clips there. {self.how_to_obtain}")
         folder = folder if folder is not None and folder.is_dir() else self.root / "videos"
-        here = {path.stem: path for path in videos(folder)} if folder.is_dir() else {}
+        here = {path.stem.lower(): path for path in videos(folder)} if folder.is_dir() else {}
         rows, self.missing = [], []
         for number, line in enumerate(details.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             if number <= _HEADING_LINES or not line.strip():
@@ -148,7 +148,7 @@ class UvaNemo(Database):
         expected = "expected: file <TAB> subject <TAB> gender <TAB> age <TAB> type"
         if len(fields) != 5:
             raise DatabaseError(f"{place}: found {len(fields)} fields; {expected}.")
-        file, subject, sex, age, kind = fields
+        file, subject, sex, age, kind = (field.lower() for field in fields)
         stem = Path(file).stem if Path(file).suffix.lower() == ".mp4" else file
         match = _STEM.match(stem)
         if match is None:

@@ -35,7 +35,7 @@ from smilelab.files import locked, write_atomically
 from smilelab.preprocess.index import checked
 from smilelab.preprocess.process import ProcessedClip, Recipe, failed, process
 
-__all__ = ["Database", "ProcessedClip", "Recipe", "build", "process"]
+__all__ = ["Database", "ProcessedClip", "Recipe", "build", "fingerprint", "process"]
 
 _BLOCK = 1 << 16
 
@@ -104,6 +104,7 @@ def build(
         If the database's index cannot be used: columns missing, a clip id twice, a label that is no class, ...
     """
     index = checked(database.index(), database.name)
+    folds = database.folds()  # asked first: hours of work must not end in folds that cannot be
     folder = Path(root) / f"{database.name}-{recipe.hash}-{database.fingerprint()}"
     if limit is not None:
         index, folder = index.head(limit), folder.with_name(f"{folder.name}-first{limit}")
@@ -116,7 +117,7 @@ def build(
     with locked(folder / ".lock", waiting):
         _process_all(folder, index, recipe, jobs, progress)
         manifest = _manifest(folder, index)
-        _finish(folder, database, recipe, manifest)
+        _finish(folder, database, folds, recipe, manifest)
     if progress:
         _report(manifest)
     return ClipStore(folder)
@@ -142,7 +143,7 @@ def _rows(index: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _process_to_disk(folder: Path, row: dict[str, Any], recipe: Recipe) -> None:
-    source = _fingerprint(Path(row["path"]))
+    source = fingerprint(Path(row["path"]))
     with _one_thread():
         try:
             clip = process(
@@ -160,7 +161,7 @@ def _process_to_disk(folder: Path, row: dict[str, Any], recipe: Recipe) -> None:
 
 def _crashed(folder: Path, row: dict[str, Any], _recipe: Recipe) -> None:
     reason = "the process that worked on it died: its video crashes the decoder, or memory ran out"
-    _to_disk(folder, row, failed(reason), _fingerprint(Path(row["path"])))
+    _to_disk(folder, row, failed(reason), fingerprint(Path(row["path"])))
 
 
 def _to_disk(folder: Path, row: dict[str, Any], clip: ProcessedClip, source: str) -> None:
@@ -198,7 +199,7 @@ def _outcome(folder: Path, row: dict[str, Any]) -> dict[str, Any] | None:
         outcome: dict[str, Any] = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if outcome["source"] != _fingerprint(Path(row["path"])) or outcome["part"] != _part(row):
+    if outcome["source"] != fingerprint(Path(row["path"])) or outcome["part"] != _part(row):
         return None
     if outcome["frames"] and not all(base.with_name(base.name + end).is_file() for end in (".npy", ".npz")):
         return None
@@ -215,7 +216,7 @@ def _part(row: dict[str, Any]) -> list[Any]:
     return asked
 
 
-def _fingerprint(path: Path) -> str:
+def fingerprint(path: Path) -> str:
     """16 hex digits over a file's size, first, middle and last 64 KiB: videos that differ, differ there.
 
     Of a folder, over the names and sizes of its files, and so over the first, the middle and the last of them.
@@ -250,8 +251,7 @@ def _manifest(folder: Path, index: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)[list(clips.MANIFEST_COLUMNS)].set_index("clip_id")
 
 
-def _finish(folder: Path, database: Database, recipe: Recipe, manifest: pd.DataFrame) -> None:
-    folds = database.folds()
+def _finish(folder: Path, database: Database, folds: Any, recipe: Recipe, manifest: pd.DataFrame) -> None:
     known = set(manifest.index)
     tests = [[clip for clip in test if clip in known] for test in folds.tests]
     about = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,11 @@ def read_moments(path: Path, recordings: pd.DataFrame) -> pd.DataFrame:
         table = read_table(path, COLUMNS, required=_NEEDED, numbers=_NUMBERS, may_be_empty=True)
     except DatabaseError as error:
         raise MomentError(f"{error} Or delete the file to have it made anew.") from None
+    for name in table.others:
+        if meant := get_close_matches(name, COLUMNS, 1, 0.7):
+            raise MomentError(
+                f"{path}: column {name!r} is not known, {meant[0]!r} is. Rename it, or call it otherwise."
+            )
     rows = {row.number: row.cells for row in table.rows}
     parts = (recordings.index, recordings["subject"], recordings["label"])
     known: _Known = {of: {"subject": who, "label": int(label)} for of, who, label in zip(*parts, strict=True)}
@@ -188,6 +194,7 @@ def read_moments(path: Path, recordings: pd.DataFrame) -> pd.DataFrame:
         row["clip_id"] = row["clip_id"] or _free(row["recording"], taken)
         seen[row["clip_id"]] = number
         result.append(_converted(row, known))
+    faults += _overlaps({seen[row["clip_id"]]: row for row in result if row["keep"]})
     if faults:
         more = [f"... and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
         raise MomentError(
@@ -198,6 +205,16 @@ def read_moments(path: Path, recordings: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(result, columns=list(COLUMNS)).astype(
         {"label": "int64", "keep": "bool"} | dict.fromkeys(_NUMBERS, "float64")
     )
+
+
+def _overlaps(kept: dict[int, dict[str, Any]]) -> Iterator[str]:
+    """Two smiles to keep must not share a frame, which would count twice."""
+    last: dict[str, tuple[int, float]] = {}
+    for number, row in sorted(kept.items(), key=lambda item: (item[1]["recording"], item[1]["start_s"])):
+        before, until = last.get(row["recording"], (0, 0.0))
+        if row["start_s"] < until:
+            yield f"row {number}: starts at {row['start_s']:g} s, before row {before} ends at {until:g} s"
+        last[row["recording"]] = (number, max(until, row["end_s"]))
 
 
 def _problems(row: dict[str, str], recordings: _Known) -> Iterator[str]:

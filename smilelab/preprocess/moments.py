@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -39,7 +38,7 @@ from smilelab.preprocess.action_units import (
     measure,
     read_openface,
 )
-from smilelab.preprocess.build import Database
+from smilelab.preprocess.build import Database, fingerprint
 from smilelab.preprocess.detection import DEFAULT, Moment, Thresholds, detect, quiet_stretch
 from smilelab.preprocess.index import checked
 from smilelab.preprocess.moment_table import (
@@ -61,8 +60,9 @@ __all__ = ["Moment", "MomentDatabase", "MomentError", "Neutral", "Thresholds", "
 
 Neutral = Literal["recording", "median"]
 
-# Raised whenever the same videos come to give other measures or moments.
-_ALGORITHM = 1
+# Raised whenever the same videos come to give other measures; other moments.
+_MEASURES, _MOMENTS = 1, 2
+_MARGIN = 0.25  # of the time between two frames: a part of a video holds what lies clearly inside, and no frame beyond
 _INDEX_FILE = "clips.csv"  # of the recordings themselves: no table of OpenFace, whatever a video is called
 
 
@@ -126,20 +126,21 @@ def find(
         raise MomentError(f"{database.name}: has no row of kind recording; expected at least one to find smiles in.")
     tables = _openface_tables(recordings, openface)
     settings = {
-        "algorithm": _ALGORITHM, "thresholds": asdict(thresholds), "neutral": neutral, "fps": fps,
+        "algorithm": [_MEASURES, _MOMENTS], "thresholds": asdict(thresholds), "neutral": neutral, "fps": fps,
         "openface": {clip_id: hashlib.sha256(path.read_bytes()).hexdigest() for clip_id, path in tables.items()},
     }  # fmt: skip
     folder = Path(root) / f"{database.name}-{_hash(settings)}-{database.fingerprint()}"
-    measures = Path(root) / f"{database.name}-measures-{_hash([_ALGORITHM, fps])}-{database.fingerprint()}"
+    measures = Path(root) / f"{database.name}-measures-{_hash([_MEASURES, fps])}"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", lambda: _say(f"{folder.name}: another process is at it; waiting", progress)):
         if not (folder / MOMENTS_FILE).is_file():
+            _say_what_is_new(folder, database.name, recordings, tables, openface, progress)
             finder = _Finder(index, tables, measures, thresholds, neutral, fps)
             finder.measure(jobs, progress)
             finder.write(folder)
-            _report(folder, progress)
         else:
             _say(f"{folder / MOMENTS_FILE}: found before; corrections in it are kept", progress)
+        _report(folder, progress)
     return MomentDatabase(database, folder)
 
 
@@ -163,6 +164,7 @@ class _Finder:
         self.thresholds = thresholds
         self.fps = fps
         self.failures: list[tuple[str, str, str]] = []
+        self._files: dict[str, Path] = {}
 
     def measure(self, jobs: int | None, progress: bool) -> None:
         """Measure, in parallel, the recordings that have no OpenFace table, and the neutral faces that those need."""
@@ -200,10 +202,19 @@ class _Finder:
                 quiet.setdefault(row["subject"], []).append((restless, part))
         neutral = [{**_named(row), **row} for row in neutrals]
         neutral += [min(parts, key=lambda part: part[0])[1] for parts in quiet.values()]
+        self.failures += self._of_another_source()
         self.failures += self._without_neutral({str(part["subject"]) for part in neutral})
         write_table(folder / NEUTRAL_FILE, pd.DataFrame(neutral, columns=list(NEUTRAL_COLUMNS)))
         write_table(folder / FAILURES_FILE, pd.DataFrame(sorted(self.failures), columns=list(FAILURE_COLUMNS)))
         write_table(folder / MOMENTS_FILE, pd.DataFrame(moments, columns=list(COLUMNS)))
+
+    def _of_another_source(self) -> Iterator[tuple[str, str, str]]:
+        """Recordings that are estimated while others have an OpenFace table: where smiles begin and end may differ."""
+        if self.tables:
+            reason = f"estimated, while {len(self.tables)} recordings have an OpenFace table: not the same yardstick"
+            yield from (
+                (row["clip_id"], "no table", reason) for row in self.recordings if row["clip_id"] not in self.tables
+            )
 
     def _without_neutral(self, known: set[str]) -> Iterator[tuple[str, str, str]]:
         first = {row["subject"]: row["clip_id"] for row in reversed(self.recordings)}
@@ -226,7 +237,12 @@ class _Finder:
         return estimate(measures, read_measures(self._file(neutral)) if neutral else None)
 
     def _file(self, row: dict[str, Any]) -> Path:
-        return self.folder / f"{file_stem(row['clip_id'])}.npz"
+        """Where a recording's measures are kept: by the video itself, whatever else is in the database."""
+        clip_id = row["clip_id"]
+        if clip_id not in self._files:
+            video = [fingerprint(Path(row["path"])), str(row["start_s"]), str(row["end_s"]), str(row["fps"])]
+            self._files[clip_id] = self.folder / f"{file_stem(clip_id)}-{_hash(video)}.npz"
+        return self._files[clip_id]
 
 
 def _openface_tables(recordings: pd.DataFrame, folder: str | os.PathLike[str] | None) -> dict[str, Path]:
@@ -305,11 +321,11 @@ def _part(units: ActionUnits, row: dict[str, Any]) -> ActionUnits:
 
 def _as_row(row: dict[str, Any], number: int, moment: Moment, units: ActionUnits) -> dict[str, Any]:
     within = (units.times >= moment.start_s) & (units.times <= moment.end_s)
+    margin = _MARGIN * float(np.median(np.diff(units.times)))
     of = phases(units.lip_signal[within], units.times[within], longest_in="signal")
     return {
         "clip_id": f"{row['clip_id']}.smile{number:02d}", **_named(row), "label": LABELS[int(row["label"])],
-        # Rounded outwards: the table holds milliseconds, and the first frame must not fall out.
-        "start_s": math.floor(moment.start_s * 1000) / 1000, "end_s": math.ceil(moment.end_s * 1000) / 1000,
+        "start_s": max(moment.start_s - margin, 0.0), "end_s": moment.end_s + margin,
         **{f"{name}_s": phase[0] if phase else np.nan for name, phase in of._asdict().items()},
         "peak_au12": moment.peak_au12, "peak_au06": moment.peak_au06, "source": units.source, "keep": "yes",
     }  # fmt: skip
@@ -321,6 +337,24 @@ def _named(row: dict[str, Any]) -> dict[str, str]:
 
 def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _say_what_is_new(
+    folder: Path, name: str, recordings: pd.DataFrame, tables: dict[str, Path], openface: Any, progress: bool
+) -> None:
+    """Say what a new table is made from, and that older ones stay behind with whatever was corrected in them."""
+    if openface is not None and not tables:
+        raise MomentError(
+            f"{openface}: holds no OpenFace table of any of the {len(recordings)} recordings; expected "
+            f"{Path(str(recordings['path'].iloc[0])).stem}.csv and so on, named after the videos."
+        )
+    if tables:
+        _say(
+            f"OpenFace tables for {len(tables)} of {len(recordings)} recordings, own estimate for the others", progress
+        )
+    for other in sorted(folder.parent.glob(f"{name}-*/{MOMENTS_FILE}")):
+        if other.parent != folder:
+            _say(f"{other}: of other settings or another state of the database; corrections there stay there", progress)
 
 
 def _report(folder: Path, progress: bool) -> None:
