@@ -5,6 +5,9 @@ from memory_store import FOLDS, SUBJECTS, MemoryStore
 from sklearn.metrics import roc_auc_score
 
 from smilelab import audit
+from smilelab.simulator import mmi
+from smilelab.simulator.dynamics import draw_clip, draw_subject
+from smilelab.simulator.production import Production, Settings
 
 
 @pytest.fixture
@@ -110,3 +113,46 @@ def test_every_probe_has_its_company():
     assert set(probes["subjects"]) == {SUBJECTS}
     assert set(probes["majority"]) == {0.5}
     assert len(store.folds()) == FOLDS
+
+
+@pytest.mark.parametrize("matched", [False, True])
+def test_length_tells_simulated_smiles_apart_unless_it_is_matched(matched):
+    """No picture is needed: the kinematics alone decide how long a clip is."""
+    rows = []
+    for number in range(100):
+        subject = draw_subject(np.random.default_rng([1, number]), age=30, sex="female")
+        for label in (0, 1):
+            clip = draw_clip(subject, label, 50.0, np.random.default_rng([2, number, label]), length_matched=matched)
+            rows.append((label, f"s{number}", len(clip.times) / 50))
+    features = pd.DataFrame(rows, columns=["label", "subject", "length_s"], index=map(str, range(200)))
+    folds = [list(features.index[start : start + 20]) for start in range(0, 200, 20)]
+    found = audit.metrics.summarize(audit.probe(features, folds, ("length_s",)))
+    if matched:
+        assert found.auc_low < 0.5 < found.auc_high
+        assert found.accuracy_low < found.majority
+    else:
+        assert found.auc_low > 0.7
+        assert found.accuracy_low > found.majority
+
+
+@pytest.mark.parametrize("confounds", [True, False])
+def test_the_camera_tells_simulated_mmi_apart_unless_told_not_to(confounds):
+    settings = Settings("mmi", 1, 34, 187, (640, 480), confounds=confounds)
+    production = Production(settings=settings, layout=mmi.LAYOUT)
+    clips = production.roster()
+    cameras = [production.camera(clip) for clip in clips]
+    features = pd.DataFrame(
+        {
+            "label": [clip.label for clip in clips],
+            "subject": [clip.subject for clip in clips],
+            "fps": [camera.fps for camera in cameras],
+            "width": [camera.width for camera in cameras],
+        },
+        index=[clip.clip_id for clip in clips],
+    )
+    subjects = sorted(set(features["subject"]))
+    folds = [list(features.index[features["subject"].isin(subjects[start::5])]) for start in range(5)]
+    for column in ("fps", "width"):
+        found = audit.metrics.summarize(audit.probe(features, folds, (column,)))
+        assert (found.accuracy == 1.0) == confounds
+        assert confounds or found.accuracy_low < found.majority

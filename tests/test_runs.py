@@ -201,6 +201,12 @@ def test_unknown_fold_is_refused(store, options):
         specify(store, options, folds=[4])
 
 
+def test_a_fold_without_a_usable_clip_is_not_run(store, options, monkeypatch):
+    everything = MemoryStore.folds
+    monkeypatch.setattr(MemoryStore, "folds", lambda self: [*everything(self)[:1], [], *everything(self)[1:]])
+    assert [spec.fold for spec in specify(store, options)] == [1, 3, 4]
+
+
 def test_changed_folds_are_noticed(store, options, tmp_path, monkeypatch):
     spec = specify(store, options)[0]
     monkeypatch.setattr(MemoryStore, "folds", lambda self: [list(self.usable.index[:2]), list(self.usable.index[2:])])

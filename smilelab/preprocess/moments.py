@@ -210,11 +210,10 @@ class _Finder:
 
     def _of_another_source(self) -> Iterator[tuple[str, str, str]]:
         """Recordings that are estimated while others have an OpenFace table: where smiles begin and end may differ."""
-        if self.tables:
-            reason = f"estimated, while {len(self.tables)} recordings have an OpenFace table: not the same yardstick"
-            yield from (
-                (row["clip_id"], "no table", reason) for row in self.recordings if row["clip_id"] not in self.tables
-            )
+        reason = f"estimated, while {len(self.tables)} recordings have an OpenFace table: not the same yardstick"
+        for row in self.recordings if self.tables else ():
+            if row["clip_id"] not in self.tables and self._file(row).is_file():
+                yield row["clip_id"], "no table", reason
 
     def _without_neutral(self, known: set[str]) -> Iterator[tuple[str, str, str]]:
         first = {row["subject"]: row["clip_id"] for row in reversed(self.recordings)}

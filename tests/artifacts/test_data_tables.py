@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -98,3 +100,32 @@ def test_a_frame_of_each_database_says_whose_it_is(outline_store):
     figure = data_figures.frames_of_databases({"uva-nemo": outline_store[1]})
     assert isinstance(figure, Figure)
     assert figure.axes[0].get_title().startswith("simulated UvA-NEMO\n")
+
+
+def test_too_few_subjects_are_a_table_that_says_so():
+    store = MemoryStore()
+    two = store.manifest[store.manifest["subject"].isin(["s00", "s01"])]
+    store.usable = store.manifest = two
+    product = data_tables.lee2020_table1(store, length=4)
+    assert not product.tables
+    assert product.notes[0].startswith("not run: ")
+
+
+def test_rates_of_pictures_are_called_nominal():
+    store = MemoryStore()
+    store.database = "spos"
+    table = next(iter(data_tables.yang2020_table1({"spos": store}).tables.values()))
+    measured = table[(table["database"] == "simulated SPOS")].iloc[0]
+    assert measured["frame rate"] == "50 (nominal)"
+
+
+def test_a_database_whose_first_clip_is_damaged_still_shows_a_frame(tmp_path, outline_store):
+    from smilelab import datasets
+
+    paths = outline_store[1].index()["path"]
+    (tmp_path / "a.mp4").write_text("<html>not found</html>")
+    (tmp_path / "b.mp4").write_bytes(Path(paths[0]).read_bytes())
+    (tmp_path / "clips.csv").write_text("path,label,subject\na.mp4,posed,x\nb.mp4,spontaneous,y\n")
+    figure = data_figures.frames_of_databases({"recordings": datasets.open("recordings", tmp_path)})
+    assert figure.axes[0].get_title().endswith("b.mp4")
+    assert figure.axes[0].get_images()

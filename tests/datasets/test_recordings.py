@@ -97,6 +97,7 @@ def test_names_as_another_system_writes_them(root):
         ("a.mp4,posed,anna,,,,,clip,more", "9 cells, expected 8"),
         ("b.mp4,posed,anna,,,,,", "the clip 'b' is in row 2 already"),
         ("a.mp4,posed,bert,male,,,,", "sex of subject 'bert' is male, but female in row 2"),
+        ("a.mp4,posed,Bert,,,,,", "subject is 'Bert', but 'bert' in row 2; write one person in one way"),
     ],
 )
 def test_faulty_row_is_named_by_its_number(root, row, words):

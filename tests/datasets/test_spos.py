@@ -107,6 +107,4 @@ def test_fingerprint_sees_a_picture_that_changed_or_is_gone(root):
 def test_simulated_pictures_say_so_without_the_marker(root):
     assert not datasets.open("spos", root).simulated
     trees.touch(root / "posed" / "happy" / "nelly-1" / "1.bmp", bytes(300_000) + b"simulated by smilelab")
-    assert not datasets.open("spos", root).simulated  # that clip is not the first
-    trees.touch(root / "spontaneous" / "happy" / "nelly-1" / "1.bmp", bytes(300_000) + b"simulated by smilelab")
-    assert datasets.open("spos", root).simulated
+    assert datasets.open("spos", root).simulated  # one clip among real ones is enough, wherever it stands

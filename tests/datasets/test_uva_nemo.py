@@ -149,6 +149,11 @@ def test_a_messy_copy_is_read(root):
     database = datasets.open("uva-nemo", root)
     assert database.faults == []
     assert len(database.index()) == 6
+    (root / "Videos" / "300_deliberate_smile_1.mp4").rename(root / "Videos" / "300_Deliberate_Smile_1.mp4")
+    write_details(root, [line(*clip).title() for clip in CLIPS])
+    shouted = datasets.open("uva-nemo", root)
+    assert shouted.faults == []
+    assert shouted.index()[["clip_id", "label", "sex"]].equals(database.index()[["clip_id", "label", "sex"]])
 
 
 def test_published_totals_on_metadata_alone(tmp_path):

@@ -138,6 +138,9 @@ def test_all_faulty_rows_are_named_at_once(tabled: Recordings, tmp_path: Path) -
             good | {"clip_id": "c", "label": "spontaneous", "subject": "S2"},
             good | {"clip_id": "d", "keep": "perhaps", "end_s": ""},
             good | {"clip_id": "e", "start_s": "-1"},
+            good | {"clip_id": "f", "start_s": "12", "end_s": "14"},
+            good | {"clip_id": "g", "start_s": "13.9", "end_s": "15"},
+            good | {"clip_id": "h", "start_s": "13", "end_s": "13.5", "keep": "no"},
         ],
     )
     with pytest.raises(MomentError) as caught:
@@ -154,9 +157,11 @@ def test_all_faulty_rows_are_named_at_once(tabled: Recordings, tmp_path: Path) -
         "row 7: end_s is '', expected a number",
         "row 7: keep is 'perhaps', expected yes or no",
         "row 8: start_s is -1, expected 0 or more",
+        "row 10: starts at 13.9 s, before row 9 ends at 14 s",
     ):
         assert part in message
     assert "row 2:" not in message
+    assert "row 11:" not in message, "a smile that is not kept may lie anywhere"
 
 
 def test_tables_that_are_none(tabled: Recordings, tmp_path: Path) -> None:
@@ -166,6 +171,9 @@ def test_tables_that_are_none(tabled: Recordings, tmp_path: Path) -> None:
         search(tabled, tmp_path)
     found.path.write_bytes(b"recording,start_s,end_s\nS1_posed,1,2\nM\xfcller,1,2\n")
     with pytest.raises(MomentError, match=r"in line 3 .byte 39 of the file. is not UTF-8"):
+        search(tabled, tmp_path)
+    found.path.write_text("recording,start_s,end_s,kept\nS1_posed,1,2,no\n")
+    with pytest.raises(MomentError, match="column 'kept' is not known, 'keep' is"):
         search(tabled, tmp_path)
     found.path.write_text("recording,start_s,end_s\n")
     emptied = search(tabled, tmp_path)
@@ -195,6 +203,12 @@ def test_a_given_folder_of_openface_tables_goes_first(tabled: Recordings, tmp_pa
     assert found.moments["start_s"][0] == pytest.approx(1, abs=0.1)
     with pytest.raises(MomentError, match="no such folder"):
         search(tabled, tmp_path, openface=tmp_path / "nowhere")
+    (tmp_path / "videos").rename(tmp_path / "elsewhere")
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(MomentError, match=r"no OpenFace table of any of the 4 recordings; expected S1_posed\.csv"):
+        search(tabled, tmp_path, openface=tmp_path)
+    (tmp_path / "videos").rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "videos")
     # Two videos of one name: a table for both cannot be told apart from one for either.
     for row, folder in zip(tabled.rows[:2], ("a", "b"), strict=True):
         row["path"] = str(tmp_path / "videos" / folder / "1.mp4")
@@ -267,6 +281,45 @@ def test_from_videos_to_a_store_of_smiles(
     assert list(store.usable.index) == ["extra", "S1_spontaneous.smile01"]
     assert list(store.neutral.index) == ["S1_neutral"]
     times = store.times("S1_spontaneous.smile01")
-    assert times[0] >= smile["start_s"] - 1e-3
-    assert times[-1] < smile["end_s"]
+    assert smile["start_s"] <= times[0] < times[-1] < smile["end_s"]
     assert store.folds() == [["S1_spontaneous.smile01"], ["extra"]]
+
+
+@pytest.mark.parametrize("fps", [25.0, 30.0, 50.0])
+@pytest.mark.parametrize("rounded", [True, False])
+def test_a_part_holds_the_very_frames_of_its_moment(fps: float, rounded: bool, tmp_path: Path) -> None:
+    """Counted on the grid of frames: OpenFace prints milliseconds, and a reader leaves out the end of a part."""
+    times = np.arange(round(6 * fps)) / fps
+    shown = times.round(3) if rounded else times
+    units = replace(bumps((2, 4, 2.0), length_s=6, fps=fps), times=shown)
+    moment = finding.detect(units)[0]
+    row = finding._as_row({"clip_id": "a", "subject": "s", "label": 1}, 1, moment, units)
+    finding.write_table(tmp_path / "moments.csv", pd.DataFrame([row]))
+    written = pd.read_csv(tmp_path / "moments.csv").iloc[0]
+    of_moment = (shown >= moment.start_s) & (shown <= moment.end_s)
+    of_part = (times >= written["start_s"]) & (times < written["end_s"])
+    assert np.array_equal(of_moment, of_part)
+    # The grid of a part starts at its start: every point of it lies nearest to one frame, each frame once.
+    grid = np.arange(written["start_s"], written["end_s"], 1 / fps)
+    nearest = np.abs(times[None, :] - grid[:, None]).argmin(1)
+    assert np.array_equal(nearest[: of_moment.sum()], np.flatnonzero(of_moment))
+
+
+def test_another_row_in_the_database_costs_no_second_look(
+    filmed: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = search(filmed, tmp_path)
+    monkeypatch.setattr(filmed, "fingerprint", lambda: "0badcafe")
+    monkeypatch.setattr(finding, "_measure_to_disk", lambda row, *_: (row["clip_id"], "measured twice"))
+    again = find(filmed, tmp_path / "moments", jobs=1, progress=True)
+    assert again.path != found.path
+    pd.testing.assert_frame_equal(again.moments, found.moments)
+    assert f"{found.path}: of other settings or another state of the database" in capsys.readouterr().err
+
+
+def test_recordings_of_two_sources_are_named(filmed: Recordings, tmp_path: Path) -> None:
+    write_openface(tmp_path / "tables" / "missing.csv", bumps((2, 4, 2.0)))
+    found = search(filmed, tmp_path, openface=tmp_path / "tables")
+    assert sorted(found.moments["source"]) == ["estimate", "openface"]
+    named = found.failures.set_index("clip_id")["reason"]
+    assert named["S1_spontaneous"].startswith("estimated, while 1 recordings have an OpenFace table")
