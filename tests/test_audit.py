@@ -131,7 +131,7 @@ def test_length_tells_simulated_smiles_apart_unless_it_is_matched(matched):
         assert found.auc_low < 0.5 < found.auc_high
         assert found.accuracy_low < found.majority
     else:
-        assert found.auc_low > 0.7
+        assert found.auc_low > 0.6
         assert found.accuracy_low > found.majority
 
 
