@@ -2,6 +2,7 @@ import json
 import shutil
 
 import database_trees as trees
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from sample_recordings import bumps, write_openface
@@ -271,7 +272,7 @@ def test_recordings_become_smiles_which_can_be_corrected_and_preprocessed(run, t
     assert made.exit_code == 0, made.output
     assert "0 of 2 clips usable, 0 neutral faces" in made.output
 
-    table.write_text(table.read_text().replace("8.", "-8.", 1))
+    pd.read_csv(table).assign(start_s=-1.0).to_csv(table, index=False)
     refused = run("moments", own_recordings, "--jobs", 1)
     assert refused.exit_code == 1
     assert "row 3: start_s is -8" in refused.output
