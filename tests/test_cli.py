@@ -275,7 +275,7 @@ def test_recordings_become_smiles_which_can_be_corrected_and_preprocessed(run, t
     pd.read_csv(table).assign(start_s=-1.0).to_csv(table, index=False)
     refused = run("moments", own_recordings, "--jobs", 1)
     assert refused.exit_code == 1
-    assert "row 3: start_s is -8" in refused.output
+    assert "row 3: start_s is -1" in refused.output
     table.write_text("recording,start_s,end_s\n")
     empty = run("preprocess", "recordings", own_recordings, "--jobs", 1)
     assert empty.exit_code == 1
