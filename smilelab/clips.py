@@ -159,6 +159,26 @@ class ClipStore:
             raise self._damaged(path, f"{frames.dtype} {frames.shape}, expected uint8 ({count}, S, S, 3)")
         return frames
 
+    def reduced(self, factor: int) -> ClipStore:
+        """The same clips at a fraction of their size.
+
+        Parameters
+        ----------
+        factor : int
+            Squares of so many by so many pixels become one, their mean; 1 gives the store itself.
+
+        Returns
+        -------
+        ClipStore
+            Whose `frames` are computed once a clip and kept in memory.
+
+        Raises
+        ------
+        ClipStoreError
+            If `factor` does not divide the side of the crops.
+        """
+        return self if factor == 1 else _Reduced(self, factor)
+
     def times(self, clip_id: str) -> NDArray[np.float64]:
         """Times (T,) of a clip's frames, s from the first frame of the video file."""
         times: NDArray[np.float64] = self.track(clip_id)["times"]
@@ -230,6 +250,31 @@ class ClipStore:
 
     def _damaged(self, path: Path, what: object) -> ClipStoreError:
         return ClipStoreError(f"{path}: damaged ({what}). Delete {self.path / STORE_FILE} and preprocess again.")
+
+
+class _Reduced(ClipStore):
+    """A store whose crops are averaged over squares of `factor` x `factor` pixels."""
+
+    def __init__(self, whole: ClipStore, factor: int) -> None:
+        side = whole.recipe.get("size", 0)
+        if factor < 1 or side % factor:
+            raise ClipStoreError(
+                f"{whole.path.name}: crops of {side} pixels cannot be reduced {factor} times; expected a divisor."
+            )
+        super().__init__(whole.path)
+        self.factor = factor
+        self.hash = f"{whole.hash}/{factor}"
+        self._kept: dict[str, NDArray[np.uint8]] = {}
+
+    def frames(self, clip_id: str) -> NDArray[np.uint8]:
+        """(T, S / factor, S / factor, 3) uint8."""
+        if clip_id not in self._kept:
+            whole, factor = super().frames(clip_id), self.factor
+            total = np.zeros((len(whole), whole.shape[1] // factor, whole.shape[2] // factor, 3), np.uint32)
+            for row, column in np.ndindex(factor, factor):
+                total += whole[:, row::factor, column::factor]
+            self._kept[clip_id] = ((total + factor**2 // 2) // factor**2).astype(np.uint8)
+        return self._kept[clip_id]
 
 
 def file_stem(clip_id: str) -> str:

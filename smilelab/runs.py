@@ -6,7 +6,6 @@ is loaded, never computed again; an interrupted one goes on from its checkpoint.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -15,7 +14,7 @@ import subprocess
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +23,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from smilelab import __version__, metrics, models, parallel, training
+from smilelab import __version__, metrics, models, parallel
 from smilelab.checkpoint import OtherTraining
 from smilelab.clips import ClipStore
-from smilelab.datasets import splits
 from smilelab.files import locked, write_atomically
-from smilelab.specs import RunError, RunSpec, folds_of, split_name
+from smilelab.fitting import fit
+from smilelab.parts import Part, parts_of
+from smilelab.specs import RunError, RunSpec
 
 # A subject may be called "NA"; and what was written is read back to the last bit.
 _PLAIN_TEXT: dict[str, Any] = {"keep_default_na": False, "float_precision": "round_trip"}
@@ -57,13 +57,35 @@ class RunResult:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """One row a test clip: ``clip_id, subject, label, probability, fold, seed``."""
+        """One row a test clip: ``clip_id, subject, label, probability, fold, seed``.
+
+        Of a run on windows one row a window, with its first frame ``start``; under Lee & Lee's protocol also the
+        validation subjects, told apart by ``part`` ("test" or "validation").
+        """
         return pd.read_csv(self.folder / "predictions.csv", dtype={"clip_id": str, "subject": str}, **_PLAIN_TEXT)
 
     @property
     def weights(self) -> Path:
         """The kept weights."""
         return self.folder / "model.safetensors"
+
+    def model(self) -> torch.nn.Module:
+        """Build the network with the kept weights, in evaluation mode."""
+        model = models.build(self.spec.model, **dict(self.spec.model_options))
+        model.load_state_dict(load_file(self.weights))
+        return model.eval()
+
+    def samples(self, store: ClipStore, part: str = "test") -> Part:
+        """Return what the run was tested (or trained, or validated) on, with the anchors of its model.
+
+        Parameters
+        ----------
+        store : ClipStore
+            The store that the specification names.
+        part : {"train", "validation", "test"}
+        """
+        rule = models.anchor_rule(self.spec.model) if self.spec.model in models.names() else "none"
+        return getattr(parts_of(self.spec, store, rule), part)
 
 
 @dataclass(frozen=True)
@@ -242,90 +264,30 @@ def _compute(spec: RunSpec, store: ClipStore, part: Path, device: str) -> Path:
     started = time.perf_counter()
     if store.hash != spec.store:
         raise RunError(f"found store {store.hash}, expected {spec.store}; specify the run anew on this store.")
-    train, held, test = _parts(spec, store)
-    table = store.usable
-    labels = table["label"].astype(int)
-    train_labels = labels[train].to_numpy()
-    if spec.labels == "shuffled":
-        train_labels = np.random.default_rng([_seed(spec), 2]).permutation(train_labels)
-    evaluate: dict[str, tuple[list[np.ndarray], np.ndarray]] = {}
-    if spec.selection == "validation":
-        evaluate["validation"] = (_frames(store, held), labels[held].to_numpy())
-    if spec.selection == "best-on-test":
-        evaluate["test"] = (_frames(store, test), labels[test].to_numpy())
-    seed = _seed(spec)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = models.build(spec.model, **dict(spec.model_options))
-    trained = training.train(
-        model,
-        _frames(store, train),
-        train_labels,
-        spec.training,
-        seed=seed,
-        device=device,
-        evaluate=evaluate,
-        select={"validation": "validation", "last": "last", "best-on-test": "test"}[spec.selection],
-        checkpoint=part / "checkpoint.pt",
-    )
-    model.load_state_dict(trained.state_dict)
-    settings = spec.training
-    clips = _frames(store, test)
-    probability = training.predict(
-        model, clips, batch_size=settings.batch_size, device=device, precision=settings.precision
-    )
-    predictions = pd.DataFrame({"clip_id": test, "subject": table.loc[test, "subject"].to_numpy()})
-    predictions["label"] = labels[test].to_numpy()
-    predictions["probability"] = probability
-    predictions["fold"], predictions["seed"] = spec.fold, spec.seed
-    summary = metrics.summarize(predictions)
-    counts = {"train_clips": len(train), "validation_clips": len(held), "epoch": trained.best_epoch}
+    fitted = fit(spec, store, device=device, checkpoint=part / "checkpoint.pt")
+    parts = fitted.parts
+    test = fitted.scored(parts.test)
+    counts = {"train_clips": len(parts.train.table), "validation_clips": len(parts.validation.table)}
+    if spec.windows is None:
+        summary = metrics.summarize(test)
+    else:
+        summary = metrics.summarize(metrics.of_moments(test))
+        counts["test_windows"] = len(test)
+    predictions = test
+    if spec.partition_seed is not None:
+        validation = fitted.scored(parts.validation)
+        predictions = pd.concat([test.assign(part="test"), validation.assign(part="validation")], ignore_index=True)
     result = part / "result"
     shutil.rmtree(result, ignore_errors=True)
     result.mkdir()
     _write_json(result / "spec.json", spec.as_dict())
-    _write_json(result / "metrics.json", {**summary.as_dict(), **counts})
-    trained.history.to_csv(result / "history.csv", index=False)
+    _write_json(result / "metrics.json", {**summary.as_dict(), **counts, "epoch": fitted.epoch})
+    fitted.history.to_csv(result / "history.csv", index=False)
     predictions.to_csv(result / "predictions.csv", index=False)
     provenance = {"spec": json.dumps(spec.as_dict(), sort_keys=True), "simulated": str(store.simulated).lower()}
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, result / "model.safetensors", metadata=provenance)
+    save_file(fitted.state, result / "model.safetensors", metadata=provenance)
     _write_json(result / "environment.json", _environment(device, time.perf_counter() - started))
     return result
-
-
-def _parts(spec: RunSpec, store: ClipStore) -> tuple[list[str], list[str], list[str]]:
-    if split_name(store) != spec.split:
-        raise RunError(f"found folds {split_name(store)}, expected {spec.split}; specify the run anew on this store.")
-    folds = folds_of(store).tests
-    if not 1 <= spec.fold <= len(folds):
-        raise RunError(f"fold {spec.fold}: the store has folds 1 to {len(folds)}.")
-    test = list(folds[spec.fold - 1])
-    table = store.usable
-    rest = [clip_id for number, fold in enumerate(folds, start=1) if number != spec.fold for clip_id in fold]
-    if not test or not rest:
-        raise RunError(f"fold {spec.fold} has {len(test)} test and {len(rest)} training clips, expected some of both.")
-    if shared := set(table.loc[test, "subject"]) & set(table.loc[rest, "subject"]):
-        raise RunError(f"fold {spec.fold}: subject {min(shared)} is on both sides; expected unseen test subjects.")
-    held: list[str] = []
-    if spec.selection == "validation":
-        # The validation subjects depend on fold and trial alone, so that variants are compared on equal ground.
-        train_at, held_at = splits.hold_out_subjects(
-            table.loc[rest, "label"].to_list(),
-            table.loc[rest, "subject"].to_list(),
-            share=spec.validation_share,
-            seed=_seed(spec),
-        )
-        rest, held = [rest[i] for i in train_at], [rest[i] for i in held_at]
-    return rest, held, test
-
-
-def _frames(store: ClipStore, clip_ids: Sequence[str]) -> list[np.ndarray]:
-    return [store.frames(clip_id) for clip_id in clip_ids]
-
-
-def _seed(spec: RunSpec) -> int:
-    return int.from_bytes(hashlib.sha256(f"{spec.seed}|{spec.fold}".encode()).digest()[:4], "big")
 
 
 def _environment(device: str, seconds: float) -> dict[str, Any]:

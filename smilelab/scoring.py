@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
@@ -32,6 +35,52 @@ def collate(clips: Clips) -> tuple[Tensor, Tensor]:
     for row, clip in zip(batch, clips, strict=True):
         row[: len(clip)] = clip
     return torch.from_numpy(batch), torch.tensor(lengths)
+
+
+class Batch(NamedTuple):
+    """Some clips as bytes, with the distinct anchors they are compared with where they have any.
+
+    Attributes
+    ----------
+    frames : Tensor, uint8 (N, T, H, W, 3)
+    lengths : Tensor, int64 (N,)
+    anchors : Tensor, uint8 (A, T, H, W, 3), optional
+    anchor_of : Tensor, int64 (N,), optional
+        Which anchor belongs to each clip.
+    """
+
+    frames: Tensor
+    lengths: Tensor
+    anchors: Tensor | None = None
+    anchor_of: Tensor | None = None
+
+    def inputs(self, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
+        """What a model is called with: floats on `device`."""
+        frames = to_input(self.frames, device)
+        if self.anchors is None or self.anchor_of is None:
+            return frames, self.lengths
+        return frames, self.lengths, to_input(self.anchors, device), self.anchor_of
+
+
+def batch_of(clips: Clips, chosen: Sequence[int] | np.ndarray) -> Batch:
+    """Collate some of the clips, and their anchors, each once, if the sequence has any (`smilelab.anchors.Anchored`).
+
+    Parameters
+    ----------
+    clips : sequence of uint8 arrays (T, H, W, 3)
+    chosen : sequence of int, (N,)
+
+    Returns
+    -------
+    Batch
+    """
+    batch = Batch(*collate([clips[int(i)] for i in chosen]))
+    anchor_of = getattr(clips, "anchor_of", None)
+    if anchor_of is None:
+        return batch
+    which, rows = np.unique(anchor_of[np.asarray(chosen)], return_inverse=True)
+    anchors, _ = collate([clips.anchor_frames[i] for i in which])  # type: ignore[attr-defined]
+    return batch._replace(anchors=anchors, anchor_of=torch.from_numpy(rows))
 
 
 def to_input(batch: Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -87,6 +136,30 @@ def score(logits: np.ndarray, labels: np.ndarray, weights: tuple[float, float] =
     }
 
 
+def score_means(logits: np.ndarray, labels: np.ndarray, table: pd.DataFrame) -> dict[str, float]:
+    """Accuracy where the windows of a smile moment, or of a subject's smiles of one class, are judged together.
+
+    Parameters
+    ----------
+    logits : float (n,)
+    labels : int (n,)
+    table : pandas.DataFrame
+        A row a window: ``clip_id`` and ``subject``.
+
+    Returns
+    -------
+    dict
+        ``moment_accuracy`` and ``subject_accuracy``: of the mean probability of each group.
+    """
+    frame = pd.DataFrame({"probability": expit(logits), "label": labels})
+    accuracy = {}
+    for name, column in (("moment", "clip_id"), ("subject", "subject")):
+        means = frame.groupby([table[column].astype(str).to_numpy(), frame["label"]])["probability"].mean()
+        truth = means.index.get_level_values("label").to_numpy()
+        accuracy[f"{name}_accuracy"] = float(((means.to_numpy() >= 0.5) == truth).mean())
+    return accuracy
+
+
 def predict(
     model: nn.Module,
     clips: Clips,
@@ -128,8 +201,7 @@ def logits_of(model: nn.Module, clips: Clips, batch_size: int, device: torch.dev
         with torch.inference_mode(), autocast(device, precision):
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
-                batch, lengths = collate([clips[i] for i in chosen])
-                logits[chosen] = model(to_input(batch, device), lengths).float().cpu().numpy()
+                logits[chosen] = model(*batch_of(clips, chosen).inputs(device)).float().cpu().numpy()
     finally:
         model.train(was_training)
     return logits

@@ -20,10 +20,13 @@ from torch import Tensor, nn
 
 from smilelab import checkpoint as checkpoints
 from smilelab.allocator import tune_allocator
+from smilelab.augmentation import augmented
+from smilelab.options import TrainingOptions
+from smilelab.sampling import epoch_order
 from smilelab.scoring import (
-    PRECISIONS,
     Clips,
     autocast,
+    batch_of,
     check_clips,
     check_labels,
     class_weights,
@@ -31,6 +34,7 @@ from smilelab.scoring import (
     logits_of,
     predict,
     score,
+    score_means,
     to_input,
     weighted_loss,
 )
@@ -46,59 +50,9 @@ __all__ = [
     "tune_allocator",
 ]
 
-LOSSES = ("paper", "balanced", "unweighted")
-
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says what was found and what to do."""
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How a model is trained. Defaults are the paper's for RealSmileNet (Yang 2020, section 4.1) as we read them.
-
-    Parameters
-    ----------
-    epochs : int
-        Passes over the training clips.
-    batch_size : int
-        Clips in a step; the last batch of an epoch may be smaller.
-    learning_rate : float
-        Adam's.
-    weight_decay : float
-        The paper's "decay 0.005" is undefined; our reading is Adam's L2 term.
-    decoupled : bool
-        Apply the decay to the weights directly (AdamW) rather than through the gradient.
-    loss : {"paper", "balanced", "unweighted"}
-        Weights of the binary cross-entropy of Eq. 3. "paper": each class by its own share of the training clips, as
-        printed, which favours the majority. "balanced" (our choice): by the other's share. "unweighted": both 1.
-    precision : {"float32", "bfloat16"}
-        bfloat16 is autocast: weights stay float32.
-    flip : bool
-        Mirror each training clip left to right with probability one half (our choice; off as in the paper).
-    """
-
-    epochs: int = 60
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.005
-    decoupled: bool = False
-    loss: str = "paper"
-    precision: str = "float32"
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        for name, choices in (("loss", LOSSES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}")
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
-        if self.learning_rate <= 0 or self.weight_decay < 0:
-            raise ValueError(
-                f"learning_rate is {self.learning_rate} and weight_decay {self.weight_decay}; "
-                "expected a positive rate and a decay of 0 or more"
-            )
 
 
 @dataclass(frozen=True)
@@ -109,7 +63,8 @@ class TrainingResult:
     ----------
     history : pandas.DataFrame
         A row an epoch: ``epoch`` (from 1), ``train_loss`` and, for each evaluation set, ``<set>_loss``,
-        ``<set>_accuracy``, ``<set>_balanced_accuracy``, ``<set>_auc`` (the last two NaN where a set has one class).
+        ``<set>_accuracy``, ``<set>_balanced_accuracy``, ``<set>_auc`` (the last two NaN where a set has one class), and
+        for windows ``<set>_moment_accuracy`` and ``<set>_subject_accuracy``.
     best_epoch : int
         The epoch whose weights were selected, from 1.
     state_dict : dict of str to Tensor
@@ -141,8 +96,9 @@ def train(
     model : torch.nn.Module
         Trained in place from the weights it has; ends on `device`, in evaluation mode, with the selected weights.
     clips : sequence of uint8 arrays (T, H, W, 3)
-        A list, or a sequence that reads a clip when it is asked for one, such as `smilelab.windows.Windows`; with a
-        ``fingerprint`` it is told from others by that.
+        A list, or a sequence that reads a clip when it is asked for one, such as `smilelab.windows.Windows` or, for
+        models that compare with an anchor, `smilelab.anchors.Anchored`; with a ``fingerprint`` it is told from others
+        by that.
     labels : int (n,)
         1 spontaneous, 0 posed.
     options : TrainingOptions
@@ -151,7 +107,8 @@ def train(
         same seed gives the same bits at the same number of threads. Torch's random state is left as it was.
     device : torch.device or str
     evaluate : mapping of name to (clips, labels), optional
-        Scored after every epoch, with the training loss's weights.
+        Scored after every epoch, with the training loss's weights. Windows (whose sequence has a ``table``) are also
+        scored by the mean of each smile moment and of each subject's smiles of a class.
     select : str
         "last", or the name of an evaluation set: the epoch of its highest accuracy, among those the lowest loss, among
         those the earliest.
@@ -227,7 +184,11 @@ def train(
                     raise TrainingError(
                         f"the model scores {name!r} as {logits[~np.isfinite(logits)][0]} in epoch {epoch}"
                     )
-                row |= {f"{name}_{metric}": value for metric, value in score(logits, truth, weights).items()}
+                scores = score(logits, truth, weights)
+                if (table := getattr(some, "table", None)) is not None:
+                    # Windows are not judged alone: those of a moment or of a subject are one piece of evidence.
+                    scores |= score_means(logits, truth, table)
+                row |= {f"{name}_{metric}": value for metric, value in scores.items()}
             history.append(row)
             if best["epoch"] == 0 or select == "last" or _rank(row, select) > _rank(history[best["epoch"] - 1], select):
                 best = {"epoch": epoch, "state": _on_cpu(model)}
@@ -263,22 +224,29 @@ def _train_epoch(
     """One pass over the clips in a new order; the mean loss of a clip."""
     device = next(model.parameters()).device
     model.train()
+    forward = torch.compile(model) if options.compile else model
+    table = getattr(clips, "table", None)
+    order = epoch_order(
+        targets,
+        shuffler,
+        sampling=options.sampling,
+        count=options.per_epoch,
+        subjects=None if table is None else table["subject"].astype(str).to_numpy(),
+        together=options.together,
+    )
     total = torch.zeros((), device=device)
-    for chosen in torch.randperm(len(clips), generator=shuffler).split(options.batch_size):
-        batch, lengths = collate([clips[i] for i in chosen.tolist()])
-        batch = batch.to(device, non_blocking=True)
-        if options.flip:
-            mirrored = torch.rand(len(chosen), generator=shuffler).to(device) < 0.5
-            batch = torch.where(mirrored[:, None, None, None, None], batch.flip(3), batch)
-        truth = torch.from_numpy(targets[chosen.numpy()]).to(device, torch.float32)
-        with autocast(device, options.precision):
-            logits = model(to_input(batch, device), lengths)
-        loss = weighted_loss(logits, truth, weights)
+    for chosen in order.split(options.batch_size):
         optimizer.zero_grad()
-        loss.backward()
+        for part in chosen.split(-(-options.batch_size // options.accumulate)):
+            inputs = augmented(batch_of(clips, part.numpy()), device, shuffler, flip=options.flip, crop=options.crop)
+            truth = torch.from_numpy(targets[part.numpy()]).to(device, torch.float32)
+            with autocast(device, options.precision):
+                logits = forward(*inputs)
+            loss = weighted_loss(logits, truth, weights)
+            (loss * (len(part) / len(chosen))).backward()
+            total += loss.detach() * len(part)
         optimizer.step()
-        total += loss.detach() * len(chosen)
-    return float(total) / len(clips)
+    return float(total) / len(order)
 
 
 def _rank(row: dict[str, float], name: str) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Windows of fixed length over preprocessed clips, as views into the store, and anchors to compare them with.
+"""Windows of fixed length over preprocessed clips, as views into the store.
 
 Needs numpy and pandas alone. A window is never written: 30 frames at a stride of 1 would be 30 times the store.
 """
@@ -11,45 +11,25 @@ import math
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from smilelab.clips import ClipStore
-from smilelab.signals import mouth_width
 
-__all__ = ["LENGTH", "Anchor", "AnchorRule", "AnchorSource", "Anchors", "Windows", "anchors"]
+if TYPE_CHECKING:
+    from smilelab.anchors import Anchor
+
+__all__ = ["LENGTH", "Windows", "window_starts"]
 
 LENGTH = 30
-AnchorRule = Literal["neutral", "posed", "none"]
-AnchorSource = Literal["recording", "median"]
 
 _GAP = 1.5
 _RATE_ERROR = 0.02  # of measured frame rates, as a share
 _OPEN_MAPS = 64
 _CLASSES = {1: "spontaneous", 0: "posed", -1: "neutral"}
-
-
-class Anchor(NamedTuple):
-    """The window that a subject's smiles are compared with: `length` frames of a clip from frame `start` on."""
-
-    clip_id: str
-    start: int
-    length: int = LENGTH
-
-    def frames(self, store: ClipStore) -> NDArray[np.uint8]:
-        """(length, S, S, 3), a view into the store."""
-        return store.frames(self.clip_id)[self.start : self.start + self.length]
-
-
-class Anchors(dict[str, Anchor]):
-    """Anchors by subject; `missing` are the subjects for whom there is none, whose windows cannot be compared."""
-
-    def __init__(self, found: Mapping[str, Anchor], missing: Iterable[str] = ()) -> None:
-        super().__init__(found)
-        self.missing = tuple(missing)
 
 
 class Windows(Sequence[NDArray[np.uint8]]):
@@ -67,36 +47,45 @@ class Windows(Sequence[NDArray[np.uint8]]):
         Frames in a window.
     stride : int
         Frames from the start of a window to that of the next.
+    every : int
+        Of a window's frames only every so manieth is read: a reduced rate at the same duration.
 
     Attributes
     ----------
     store : ClipStore
-    length, stride : int
+    length, stride, every : int
     too_short : list of str
         Clips without a single window.
 
     Raises
     ------
     ValueError
-        If `length` or `stride` is less than 1, or a clip is asked for twice.
+        If `length`, `stride` or `every` is less than 1, or a clip is asked for twice.
 
     Source: Lee & Lee 2020, section 3.2.3: one second (30 frames) at a stride of 1, which of a clip of n frames gives
     n - 29.
     """
 
     def __init__(
-        self, store: ClipStore, clip_ids: Sequence[str] | None = None, *, length: int = LENGTH, stride: int = 1
+        self,
+        store: ClipStore,
+        clip_ids: Sequence[str] | None = None,
+        *,
+        length: int = LENGTH,
+        stride: int = 1,
+        every: int = 1,
     ) -> None:
-        if length < 1 or stride < 1:
-            raise ValueError(f"length is {length} and stride {stride}; expected at least one frame each")
+        if length < 1 or stride < 1 or every < 1:
+            raise ValueError(f"length is {length}, stride {stride}, every {every}; expected at least one frame each")
         chosen = list(store.usable.index if clip_ids is None else clip_ids)
         if len(set(chosen)) < len(chosen):
             twice = next(clip_id for clip_id in chosen if chosen.count(clip_id) > 1)
             raise ValueError(f"{twice!r} is listed more than once; expected each clip once")
-        starts = [_starts(store, clip_id, length, stride) for clip_id in chosen]
+        starts = [window_starts(store, clip_id, length, stride) for clip_id in chosen]
         self.store = store
         self.length = length
         self.stride = stride
+        self.every = every
         self.too_short = [clip_id for clip_id, some in zip(chosen, starts, strict=True) if not len(some)]
         self._clip_ids = chosen
         self._clips = np.repeat(np.arange(len(chosen), dtype=np.int32), [len(some) for some in starts])
@@ -124,7 +113,7 @@ class Windows(Sequence[NDArray[np.uint8]]):
         if not -len(self) <= number < len(self):
             raise IndexError(f"window {number} of {len(self)}")
         start = int(self._starts[number])
-        return self._frames(int(self._clips[number]))[start : start + self.length]
+        return self._frames(int(self._clips[number]))[start : start + self.length : self.every]
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         return (self[number] for number in range(len(self)))
@@ -150,7 +139,7 @@ class Windows(Sequence[NDArray[np.uint8]]):
     @property
     def fingerprint(self) -> str:
         """16 hex digits over the store and the places of all windows: equal ones are the same bytes in one order."""
-        about = [self.store.hash, self.length, self._clip_ids]
+        about = [self.store.hash, self.length, *([self.every] if self.every > 1 else []), self._clip_ids]
         digest = hashlib.sha256(json.dumps(about).encode())
         digest.update(self._clips.tobytes() + self._starts.tobytes())
         return digest.hexdigest()[:16]
@@ -213,93 +202,8 @@ class Windows(Sequence[NDArray[np.uint8]]):
         return frames
 
 
-def anchors(
-    store: ClipStore,
-    rule: AnchorRule,
-    *,
-    length: int = LENGTH,
-    source: AnchorSource = "recording",
-    seed: int = 0,
-) -> Anchors:
-    """Choose for each subject the window that their smiles are compared with.
-
-    Parameters
-    ----------
-    store : ClipStore
-        The clips.
-    rule : {"neutral", "posed", "none"}
-        ``neutral``: the face at rest. ``posed``: a posed smile around its apex, which must then be left out wherever
-        a model is judged; see `Windows.without`. ``none``: no anchors.
-    length : int
-        Frames in a window.
-    source : {"recording", "median"}
-        Where the face at rest is found. ``recording``: in the subject's neutral recording; subjects without one are
-        treated as under ``median``: in their clips, where the width of the mouth stays closest to its median (least
-        mean squared difference, so that a window which moves is not taken). This holds where smiles are the lesser
-        part of what was filmed; of clips cut closely around a smile the median is a half smile.
-    seed : int
-        Draws which of a subject's posed clips is taken.
-
-    Returns
-    -------
-    Anchors
-        By subject. Subjects with usable clips but nothing to take an anchor from are named in ``missing``.
-
-    Raises
-    ------
-    ValueError
-        If `rule` or `source` is none of these.
-
-    Source: Lee & Lee 2020, section 3.3.1: a neutral anchor from a neutral video or by median selection; posed and no
-    anchors are compared in section 4. Which window of a recording, and how its median is measured, is our choice.
-    """
-    if rule not in get_args(AnchorRule):
-        raise ValueError(f"rule is {rule!r}; expected one of {', '.join(get_args(AnchorRule))}")
-    if source not in get_args(AnchorSource):
-        raise ValueError(f"source is {source!r}; expected one of {', '.join(get_args(AnchorSource))}")
-    if rule == "none":
-        return Anchors({})
-    found: dict[str, Anchor | None] = {}
-    for subject in sorted(store.usable["subject"].unique()):
-        of_subject = store.usable[store.usable["subject"] == subject]
-        if rule == "posed":
-            rng = np.random.default_rng([seed, *subject.encode()])
-            found[subject] = _widest(store, rng.permutation(of_subject.index[of_subject["label"] == 0]), length)
-            continue
-        neutral = store.neutral.index[store.neutral["subject"] == subject] if source == "recording" else []
-        found[subject] = _at_rest(store, neutral, length) or _at_rest(store, of_subject.index, length)
-    chosen = {subject: anchor for subject, anchor in found.items() if anchor is not None}
-    return Anchors(chosen, [subject for subject in found if subject not in chosen])
-
-
-def _at_rest(store: ClipStore, clip_ids: Iterable[str], length: int) -> Anchor | None:
-    """The window in which the mouth stays closest to its median width over all these clips."""
-    widths = {clip_id: mouth_width(store.track(clip_id)["landmarks"]) for clip_id in clip_ids}
-    median = np.median(np.concatenate(list(widths.values()))) if widths else 0.0
-    best: tuple[float, Anchor] | None = None
-    for clip_id, width in widths.items():
-        starts = _starts(store, clip_id, length, 1)
-        if len(starts):
-            away = np.lib.stride_tricks.sliding_window_view((width - median) ** 2, length).mean(1)[starts]
-            least = int(away.argmin())
-            if best is None or away[least] < best[0]:
-                best = float(away[least]), Anchor(clip_id, int(starts[least]), length)
-    return None if best is None else best[1]
-
-
-def _widest(store: ClipStore, clip_ids: Iterable[str], length: int) -> Anchor | None:
-    """The window of the first clip that has any in which the mouth is widest on average: around the apex."""
-    for clip_id in map(str, clip_ids):
-        starts = _starts(store, clip_id, length, 1)
-        if len(starts):
-            width = mouth_width(store.track(clip_id)["landmarks"])
-            mean = np.lib.stride_tricks.sliding_window_view(width, length).mean(1)[starts]
-            return Anchor(clip_id, int(starts[mean.argmax()]), length)
-    return None
-
-
-def _starts(store: ClipStore, clip_id: str, length: int, stride: int) -> NDArray[np.int32]:
-    """First frames of a clip's windows; every stretch without a gap is counted off anew."""
+def window_starts(store: ClipStore, clip_id: str, length: int, stride: int) -> NDArray[np.int32]:
+    """First frames (k,) of a clip's windows of `length` frames; every stretch without a gap is counted off anew."""
     times = store.times(clip_id)
     if len(times) < length:
         return np.empty(0, np.int32)

@@ -10,11 +10,11 @@ PACKAGE = Path(__file__).parent.parent / "smilelab"
 # Floors from the bottom up: a module imports from its own floor and from those below.
 FLOORS = [
     {
-        *("models", "clips", "windows", "signals", "datasets", "metrics", "checkpoint", "allocator", "scoring"),
+        *("models", "clips", "windows", "anchors", "signals", "datasets", "metrics", "checkpoint", "allocator", "scoring"),
         *("files", "parallel"),
     },
-    {"preprocess", "training", "baselines", "audit"},
-    {"simulator", "specs", "runs", "explain"},
+    {"preprocess", "training", "options", "sampling", "augmentation", "baselines", "audit"},
+    {"simulator", "specs", "parts", "fitting", "runs", "explain"},
     {"artifacts", "prediction"},
     {"notebooks", "inspector"},
     {"cli"},

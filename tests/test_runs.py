@@ -13,7 +13,7 @@ import torch
 from memory_store import FOLDS, SUBJECTS, MemoryStore
 from safetensors.torch import load_file
 
-from smilelab import metrics, runs, specs
+from smilelab import fitting, metrics, runs, specs
 from smilelab.specs import RunError, RunSpec
 from smilelab.training import TrainingOptions
 
@@ -45,7 +45,7 @@ def test_a_run_leaves_all_its_files_and_is_loaded_the_second_time(store, options
     assert set(result.predictions["clip_id"]) == test
     assert len(result.history) == 2
     assert not list(tmp_path.glob("*.part"))
-    monkeypatch.setattr(runs.training, "train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(fitting.training, "train", lambda *a, **k: pytest.fail("trained again"))
     assert runs.run(spec, store, tmp_path).metrics == result.metrics
 
 
@@ -93,13 +93,13 @@ def test_results_do_not_depend_on_the_callers_threads_or_random_state(store, opt
 
 def test_test_subjects_are_never_trained_or_validated_on(store, options, tmp_path, monkeypatch):
     seen = {}
-    original = runs.training.train
+    original = fitting.training.train
 
     def spy(model, clips, labels, options, **kwargs):
         seen["train"], seen["evaluate"] = list(clips), kwargs["evaluate"]
         return original(model, clips, labels, options, **kwargs)
 
-    monkeypatch.setattr(runs.training, "train", spy)
+    monkeypatch.setattr(fitting.training, "train", spy)
     for spec in specify(store, options):
         runs.run(spec, store, tmp_path)
         test = [store.frames(clip_id) for clip_id in store.folds()[spec.fold - 1]]
@@ -111,13 +111,13 @@ def test_test_subjects_are_never_trained_or_validated_on(store, options, tmp_pat
 
 def test_best_on_test_evaluates_the_test_fold_and_last_nothing(store, options, tmp_path, monkeypatch):
     sets = {}
-    original = runs.training.train
+    original = fitting.training.train
 
     def spy(model, clips, labels, options, **kwargs):
         sets[kwargs["select"]] = (len(clips), set(kwargs["evaluate"]))
         return original(model, clips, labels, options, **kwargs)
 
-    monkeypatch.setattr(runs.training, "train", spy)
+    monkeypatch.setattr(fitting.training, "train", spy)
     for selection in specs.SELECTIONS:
         runs.run(specify(store, options, selection=selection)[0], store, tmp_path)
     training_clips = 2 * SUBJECTS - len(store.folds()[0])
@@ -129,13 +129,13 @@ def test_best_on_test_evaluates_the_test_fold_and_last_nothing(store, options, t
 
 def test_shuffled_labels_permute_training_labels_only(store, options, tmp_path, monkeypatch):
     seen = []
-    original = runs.training.train
+    original = fitting.training.train
 
     def spy(model, clips, labels, options, **kwargs):
         seen.append(np.array(labels))
         return original(model, clips, labels, options, **kwargs)
 
-    monkeypatch.setattr(runs.training, "train", spy)
+    monkeypatch.setattr(fitting.training, "train", spy)
     true = runs.run(specify(store, options)[0], store, tmp_path)
     shuffled = runs.run(specify(store, options, labels="shuffled")[0], store, tmp_path)
     assert sorted(seen[0]) == sorted(seen[1])
@@ -159,7 +159,7 @@ def test_a_failing_run_is_recorded_and_does_not_stop_the_others(store, options, 
 def test_a_failure_is_forgotten_once_the_run_succeeds(store, options, tmp_path, monkeypatch):
     spec = specify(store, options)[0]
     with monkeypatch.context() as patch, joblib.parallel_config("threading"):
-        patch.setattr(runs.training, "train", lambda *a, **k: 1 / 0)
+        patch.setattr(fitting.training, "train", lambda *a, **k: 1 / 0)
         assert isinstance(runs.run_all([spec], store, tmp_path, jobs=1, progress=False)[0], runs.RunFailure)
     with joblib.parallel_config("threading"):
         assert isinstance(runs.run_all([spec], store, tmp_path, jobs=1, progress=False)[0], runs.RunResult)
@@ -239,7 +239,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import memory_store
 from smilelab import specs
-from smilelab import runs
+from smilelab import fitting, runs
 from smilelab.training import TrainingOptions
 store = memory_store.MemoryStore()
 options = TrainingOptions(epochs=40, batch_size=4)

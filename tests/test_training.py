@@ -121,7 +121,7 @@ def test_bfloat16_trains_close_to_float32():
 
 def test_a_flipped_clip_is_mirrored_whole(monkeypatch):
     seen = []
-    monkeypatch.setattr(training, "to_input", lambda batch, device: seen.append(batch) or to_input(batch, device))
+    monkeypatch.setattr(augmentation, "to_input", lambda batch, device: seen.append(batch) or to_input(batch, device))
     clips, labels = random_clips(40)
     train(build(), clips, labels, TrainingOptions(epochs=1, batch_size=40, flip=True), seed=0)
     plain = {clip.tobytes() for clip in clips}

@@ -1,4 +1,4 @@
-"""Windows against loops over frames, and anchors where mouths were made to rest or to move."""
+"""Windows against loops over frames."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from torch import nn
 from written_store import Clip, steady, write_store
 
 from smilelab import training
+from smilelab.anchors import Anchor
 from smilelab.checkpoint import OtherTraining
 from smilelab.clips import ClipStore, ClipStoreError
 from smilelab.training import TrainingOptions
-from smilelab.windows import Anchor, Windows, anchors
+from smilelab.windows import Windows
 
 
 @pytest.fixture
@@ -199,7 +200,8 @@ def test_training_on_windows_is_training_on_their_arrays(tmp_path: Path) -> None
     eager = training.train(
         second, arrays, windows.labels, options, seed=1, evaluate={"test": (arrays[::3], windows.labels[::3])}
     )
-    assert lazy.history.equals(eager.history)
+    beside = ["test_moment_accuracy", "test_subject_accuracy"]  # which arrays without a table do not have
+    assert lazy.history.drop(columns=beside).equals(eager.history)
     assert all(torch.equal(value, eager.state_dict[name]) for name, value in lazy.state_dict.items())
     assert np.array_equal(training.predict(first, windows), training.predict(second, arrays))
     with pytest.raises(OtherTraining, match="training clips"):
@@ -243,64 +245,3 @@ def test_training_on_ten_thousand_windows_stays_under_two_gigabytes(tmp_path: Pa
     assert count == 10_000
     assert size > 3e9, "written out, the windows alone would not fit"
     assert peak < 2e9
-
-
-def moving(count: int, still: slice, at: float = 0.8) -> np.ndarray:
-    """Widths of a mouth that moves all the time but in one stretch."""
-    width = at + 0.1 * np.sin(np.arange(count))
-    width[still] = at
-    return width
-
-
-@pytest.fixture
-def people(tmp_path: Path) -> ClipStore:
-    smile = 0.8 + 0.3 * np.exp(-(((np.arange(90) - 50) / 12) ** 2))
-    resting = np.concatenate([smile + 0.1 * np.sin(np.arange(90)), moving(120, slice(40, 75))])
-    return write_store(
-        tmp_path / "people",
-        [
-            Clip("a1", 1, "a", steady(90), smile),
-            Clip("a0", 0, "a", steady(90), smile),
-            Clip("a0b", 0, "a", steady(90), smile[::-1]),
-            Clip("an", -1, "a", steady(200), moving(200, slice(130, 165)), kind="neutral"),
-            Clip("b1", 1, "b", steady(210), resting),
-            Clip("c0", 0, "c", steady(12), 0.8),
-        ],
-    )
-
-
-def test_the_neutral_anchor_is_where_the_mouth_rests(people: ClipStore) -> None:
-    chosen = anchors(people, "neutral")
-    assert set(chosen) == {"a", "b"}
-    assert chosen.missing == ("c",)
-    assert chosen["a"].clip_id == "an"
-    assert 130 <= chosen["a"].start <= 135
-    # No recording of b's face at rest: among their frames, the still ones of median width.
-    assert chosen["b"].clip_id == "b1"
-    assert 130 <= chosen["b"].start <= 135
-    assert np.array_equal(chosen["b"].frames(people), people.frames("b1")[chosen["b"].start :][:30])
-    assert anchors(people, "neutral", source="median")["a"].clip_id in {"a1", "a0", "a0b"}
-    assert anchors(people, "neutral", length=200)["a"] == Anchor("an", 0, 200)
-
-
-def test_the_posed_anchor_is_around_the_apex(people: ClipStore) -> None:
-    chosen = {seed: anchors(people, "posed", seed=seed)["a"] for seed in range(12)}
-    assert {anchor.clip_id for anchor in chosen.values()} == {"a0", "a0b"}
-    for anchor in chosen.values():
-        apex = {"a0": 50, "a0b": 39}[anchor.clip_id]
-        assert abs(anchor.start + 14.5 - apex) <= 1
-    assert anchors(people, "posed", seed=3) == anchors(people, "posed", seed=3)
-    assert anchors(people, "posed").missing == ("b", "c")
-    windows = Windows(people)
-    judged = windows.without({"a": chosen[0]})
-    gone = set(places(windows)) - set(places(judged))
-    assert {clip_id for clip_id, _ in gone} == {chosen[0].clip_id}
-    assert {start for _, start in gone} == {s for s in range(61) if abs(s - chosen[0].start) < 30}
-
-
-def test_other_rules(people: ClipStore) -> None:
-    assert anchors(people, "none") == {}
-    with pytest.raises(ValueError, match="rule is 'smile'; expected one of neutral, posed, none"):
-        anchors(people, "smile")
-    with pytest.raises(ValueError, match="source is 'film'; expected one of recording, median"):
-        anchors(people, "neutral", source="film")

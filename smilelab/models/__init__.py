@@ -1,14 +1,15 @@
 """The registry of models: build one by its name.
 
 Every model takes frames ``float (N, C, T, H, W)`` in [0, 1] with ``lengths (N,)`` and returns one logit per clip,
-``(N,)``; positive means spontaneous. `encoder` and `head` are separate attributes of each.
+``(N,)``; positive means spontaneous. Those that compare with an anchor (their `anchor_rule` says with which) take it as
+a third argument. `encoder` and `head` are separate attributes of each.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from torch import nn
 
@@ -68,4 +69,21 @@ def build(name: str, **options: object) -> nn.Module:
     return _BUILDERS[name](**options)
 
 
-from smilelab.models import realsmilenet as realsmilenet  # noqa: E402  (registers itself, needs `register`)
+def anchor_rule(model: str | nn.Module) -> Literal["neutral", "posed", "none"]:
+    """Which anchor a model (or the one of that name) compares a smile with.
+
+    Parameters
+    ----------
+    model : str or torch.nn.Module
+
+    Returns
+    -------
+    {"neutral", "posed", "none"}
+    """
+    return getattr(_BUILDERS[model] if isinstance(model, str) else model, "anchor_rule", "none")
+
+
+# They register themselves, which needs `register`.
+from smilelab.models import densenet3d as densenet3d  # noqa: E402
+from smilelab.models import realsmilenet as realsmilenet  # noqa: E402
+from smilelab.models import siamese as siamese  # noqa: E402

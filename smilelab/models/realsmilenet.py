@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from smilelab.models import register
 from smilelab.models.convlstm import ConvLSTM
 from smilelab.models.convolution import BlockConvolution, BlockMean, RowConvolution
+from smilelab.models.inputs import check_input
 
 
 @dataclass(frozen=True)
@@ -264,29 +265,3 @@ class RealSmileNet(nn.Module):
         """
         check_input(frames, lengths, channels=3, size=self.size)
         return self.head(self.encoder(frames, lengths))
-
-
-def check_input(frames: Tensor, lengths: Tensor, *, channels: int, size: int) -> None:
-    """Raise a ValueError unless frames are float (N, channels, T, size, size) and lengths int (N,), each in 1..T."""
-    if frames.ndim != 5 or frames.shape[1] != channels or frames.shape[0] == 0:
-        raise ValueError(
-            f"frames have shape {tuple(frames.shape)}; expected (N, {channels}, T, {size}, {size}) with N at least 1: "
-            "clips, channels, time, height, width"
-        )
-    if tuple(frames.shape[3:]) != (size, size):
-        raise ValueError(
-            f"frames are {frames.shape[3]}x{frames.shape[4]} pixels; this model was built for {size}x{size}: "
-            "resize the frames or build the model with another size"
-        )
-    if not frames.is_floating_point():
-        raise ValueError(f"frames are {frames.dtype}; expected floats in [0, 1]: divide bytes by 255")
-    if lengths.shape != frames.shape[:1] or lengths.is_floating_point() or lengths.dtype == torch.bool:
-        raise ValueError(
-            f"lengths are {lengths.dtype} of shape {tuple(lengths.shape)}; expected one integer for each of the "
-            f"{frames.shape[0]} clips"
-        )
-    if int(lengths.min()) < 1 or int(lengths.max()) > frames.shape[2]:
-        raise ValueError(
-            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 1 to {frames.shape[2]}, the "
-            "number of frames in the batch"
-        )

@@ -1,0 +1,126 @@
+"""Fitting what a specification names, a network or a hand-crafted method, so that both give the same kind of run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from smilelab import models, training
+from smilelab.clips import ClipStore
+from smilelab.parts import Part, Parts, parts_of, seed_of
+from smilelab.specs import RunSpec
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted method.
+
+    Attributes
+    ----------
+    spec : RunSpec
+    parts : Parts
+        What it was fitted on and is to be judged on.
+    state : dict of str to Tensor
+        Everything that was fitted.
+    score : callable
+        Samples of a part -> probability of spontaneous (n,).
+    epoch : int
+        The epoch kept; 0 where there are none.
+    history : pandas.DataFrame
+        A row an epoch.
+    """
+
+    spec: RunSpec
+    parts: Parts
+    state: dict[str, torch.Tensor]
+    score: Callable[[Part], np.ndarray]
+    epoch: int
+    history: pd.DataFrame
+
+    def scored(self, part: Part) -> pd.DataFrame:
+        """Predictions of a part: a row a sample, with ``probability``, ``fold`` and ``seed``."""
+        columns = [column for column in ("clip_id", "start", "subject", "label") if column in part.table]
+        probability = self.score(part) if len(part.table) else np.empty(0)
+        return part.table[columns].assign(probability=probability, fold=self.spec.fold, seed=self.spec.seed)
+
+
+def fit(spec: RunSpec, store: ClipStore, *, device: str, checkpoint: Path) -> Fitted:
+    """Fit a specification on its training part.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    store : ClipStore
+        The store that ``spec.store`` names.
+    device : str
+        A torch device.
+    checkpoint : Path
+        From which an interrupted training goes on.
+
+    Returns
+    -------
+    Fitted
+    """
+    if spec.model in models.names():
+        return _network(spec, store, device, checkpoint)
+    return _baseline(spec, store)
+
+
+def _network(spec: RunSpec, store: ClipStore, device: str, checkpoint: Path) -> Fitted:
+    seed, settings = seed_of(spec), spec.training
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = models.build(spec.model, **dict(spec.model_options))
+    parts = parts_of(spec, store, models.anchor_rule(model))
+    select = {"validation": "validation", "last": "last", "best-on-test": "test"}[spec.selection]
+    chosen_on = {"validation": parts.validation, "test": parts.test}
+    trained = training.train(
+        model,
+        parts.train.clips,
+        _training_labels(spec, parts.train),
+        settings,
+        seed=seed,
+        device=device,
+        evaluate={select: (chosen_on[select].clips, chosen_on[select].labels)} if select in chosen_on else {},
+        select=select,
+        checkpoint=checkpoint,
+    )
+    model.load_state_dict(trained.state_dict)
+
+    def score(part: Part) -> np.ndarray:
+        return training.predict(
+            model, part.clips, batch_size=settings.batch_size, device=device, precision=settings.precision
+        )
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    return Fitted(spec, parts, state, score, trained.best_epoch, trained.history)
+
+
+def _baseline(spec: RunSpec, store: ClipStore) -> Fitted:
+    # Hand-crafted methods need OpenCV, which a machine that only trains networks does not have.
+    from smilelab import baselines
+
+    parts = parts_of(spec, store)
+    model = baselines.build(spec.model, **dict(spec.model_options))
+    model.fit(parts.train.clips, _training_labels(spec, parts.train), seed=seed_of(spec))
+    state = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in model.state().items()}
+    return Fitted(spec, parts, state, lambda part: model.score(part.clips), 0, pd.DataFrame({"epoch": []}))
+
+
+def _training_labels(spec: RunSpec, train: Part) -> np.ndarray:
+    """The labels of the training samples, permuted between clips where the specification is a control."""
+    if spec.labels == "true":
+        return train.labels
+    shuffler = np.random.default_rng([seed_of(spec), 2])
+    clips, which = np.unique(train.table["clip_id"].to_numpy(), return_inverse=True)
+    if len(clips) == len(which):
+        return shuffler.permutation(train.labels)
+    # Windows of a clip share its label, and go on sharing a permuted one.
+    of_clip = np.empty(len(clips), np.int64)
+    of_clip[which] = train.labels
+    return shuffler.permutation(of_clip)[which]
