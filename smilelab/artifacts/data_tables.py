@@ -114,7 +114,7 @@ def folds(stores: Mapping[str, ClipStore]) -> Product:
     return Product(tables, notes=notes, stores=[*stores.values()])
 
 
-@makes("probes", audit)
+@makes("probes", audit.probes)
 def probes(stores: Mapping[str, ClipStore]) -> Product:
     """How well length, frame rate, resolution, brightness or the majority alone predict the label.
 

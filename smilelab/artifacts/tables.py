@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from smilelab import audit, metrics
+from smilelab import audit, metrics, resampling
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.data_tables import PROBES_CAPTION, YANG_DATABASES, probes_of
 from smilelab.artifacts.numbers import percent, reported
@@ -23,7 +23,7 @@ SELECTION_LABELS = {
 }
 
 
-@makes("yang2020-table2", metrics, audit)
+@makes("yang2020-table2", metrics, resampling, audit.probes)
 def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mapping[str, Results]]) -> Product:
     """Yang Table 2: accuracy of all methods, reported beside measured.
 

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilelab import metrics
+from smilelab.audit.errors import AuditError
 from smilelab.clips import ClipStore
 
 MAJORITY = "majority class"
@@ -21,10 +22,6 @@ PROBES: dict[str, tuple[str, ...]] = {
     MAJORITY: (),
 }
 _BRIGHTNESS_FRAMES = 16
-
-
-class AuditError(ValueError):
-    """Data that cannot be probed."""
 
 
 def confounds(store: ClipStore) -> pd.DataFrame:

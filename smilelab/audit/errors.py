@@ -1,0 +1,5 @@
+"""What goes wrong in an audit."""
+
+
+class AuditError(ValueError):
+    """Data or printed numbers that cannot be checked."""
