@@ -1,4 +1,8 @@
-"""Accuracy and its company: majority baseline, balanced accuracy, area under the curve, intervals over subjects."""
+"""Accuracy and its company, with intervals over subjects; predictions of windows joined to those of moments.
+
+Predictions are one row a sample: a clip, or a window where there is a column ``start``. Labels are 1 spontaneous and
+0 posed; a table that takes posed as the positive class asks for it (`precision_recall`, `smilelab.roc`).
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from smilelab.resampling import MODEL, Resampled, compared_between_subjects, interval
+
 THRESHOLD = 0.5
 PREDICTION_COLUMNS = ("clip_id", "subject", "label", "probability")
+_SAMPLE = ("clip_id", "start")
+_CLASSES = {1: "spontaneous", 0: "posed"}
 
 
 class MetricError(ValueError):
     """Predictions that cannot be scored."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,22 @@ class Summary:
     def as_dict(self) -> dict[str, float]:
         """Return the fields as a plain dictionary."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How one class, the positive one, is found; shares lie between 0 and 1, NaN where undefined.
+
+    Precision is undefined where nothing is called positive, recall where nothing is.
+    """
+
+    positive: int
+    precision: float
+    precision_low: float
+    precision_high: float
+    recall: float
+    recall_low: float
+    recall_high: float
 
 
 def checked(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -131,63 +147,128 @@ def summarize(
     """
     frame = checked(predictions)
     label = frame["label"].to_numpy(int)
-    probability = frame["probability"].to_numpy(float)
-    correct = (probability >= threshold) == (label == 1)
-    codes, subjects = pd.factorize(frame["subject"], sort=True)
-    count = len(subjects)
-
-    def per_subject(values: np.ndarray) -> np.ndarray:
-        return np.bincount(codes, weights=values, minlength=count)
-
-    generator = np.random.default_rng(seed)
-    weights = generator.multinomial(count, np.full(count, 1 / count), size=resamples).astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn_accuracy = weights @ per_subject(correct) / (weights @ per_subject(np.ones(len(frame))))
-        by_class = []
-        for value in (0, 1):
-            is_class = label == value
-            by_class.append(weights @ per_subject(correct & is_class) / (weights @ per_subject(is_class)))
-        drawn_balanced = (by_class[0] + by_class[1]) / 2
-        wins, pairs = _compared_between_subjects(frame, codes, count)
-        drawn_auc = ((weights @ wins) * weights).sum(1) / ((weights @ pairs) * weights).sum(1)
-    recalls = [correct[label == value].mean() if (label == value).any() else np.nan for value in (0, 1)]
-    accuracy_interval, balanced_interval, auc_interval = map(_interval, (drawn_accuracy, drawn_balanced, drawn_auc))
-    clips = frame.drop_duplicates("clip_id")
+    correct = _called(frame, threshold) == label
+    of_class = [label == value for value in (0, 1)]
+    resampled = Resampled(frame["subject"], resamples=resamples, seed=seed)
+    wins, pairs = compared_between_subjects(frame, resampled)
+    drawn_recalls = [resampled.shares(correct & chosen, chosen) for chosen in of_class]
+    recalls = [_share(correct & chosen, chosen) for chosen in of_class]
+    accuracy_interval = interval(resampled.shares(correct, np.ones(len(frame))))
+    balanced_interval = interval((drawn_recalls[0] + drawn_recalls[1]) / 2)
+    auc_interval = interval(resampled.shares_of_pairs(wins, pairs))
+    samples = frame.drop_duplicates([column for column in _SAMPLE if column in frame])
     return Summary(
-        n=len(clips),
-        subjects=count,
-        spontaneous=int(clips["label"].sum()),
+        n=len(samples),
+        subjects=resampled.count,
+        spontaneous=int(samples["label"].sum()),
         accuracy=float(correct.mean()),
         accuracy_low=accuracy_interval.low,
         accuracy_high=accuracy_interval.high,
         balanced_accuracy=float(np.mean(recalls)),
         balanced_accuracy_low=balanced_interval.low,
         balanced_accuracy_high=balanced_interval.high,
-        auc=float(wins.sum() / pairs.sum()) if pairs.any() else float("nan"),
+        auc=_share(wins, pairs),
         auc_low=auc_interval.low,
         auc_high=auc_interval.high,
-        majority=majority_share(clips["label"]),
+        majority=majority_share(samples["label"]),
     )
 
 
-def _compared_between_subjects(frame: pd.DataFrame, codes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Wins of spontaneous over posed clips, and comparisons made, for each pair of subjects, within fold and trial."""
-    label, score = frame["label"].to_numpy(int), frame["probability"].to_numpy(float)
-    named = [column for column in ("fold", "seed") if column in frame]
-    model = frame.groupby(named, sort=False).ngroup().to_numpy() if named else np.zeros(len(frame), int)
-    wins, pairs = np.zeros((count, count)), np.zeros((count, count))
-    for number in np.unique(model):
-        spontaneous = np.flatnonzero((model == number) & (label == 1))[:, None]
-        posed = np.flatnonzero((model == number) & (label == 0))[None, :]
-        higher = (score[spontaneous] > score[posed]) + 0.5 * (score[spontaneous] == score[posed])
-        np.add.at(wins, (codes[spontaneous], codes[posed]), higher)
-        np.add.at(pairs, (codes[spontaneous], codes[posed]), 1.0)
-    return wins, pairs
+def precision_recall(
+    predictions: pd.DataFrame, *, positive: int, threshold: float = THRESHOLD, resamples: int = 2000, seed: int = 0
+) -> Detection:
+    """Precision and recall of one class, with intervals from a bootstrap over subjects.
+
+    Predictions of several folds and trials are pooled: precision is the share of right ones among all that are called
+    positive. Draws in which a share is undefined are left out of its interval.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        See :func:`checked`.
+    positive : int
+        1 to find spontaneous smiles, 0 to find posed ones (as Lee & Lee 2020 do; see the audit).
+    threshold, resamples, seed
+        As for :func:`summarize`.
+
+    Returns
+    -------
+    Detection
+    """
+    frame = checked(predictions)
+    is_positive = frame["label"].to_numpy(int) == positive
+    called = _called(frame, threshold) == positive
+    resampled = Resampled(frame["subject"], resamples=resamples, seed=seed)
+    precision, recall = (interval(resampled.shares(called & is_positive, of)) for of in (called, is_positive))
+    return Detection(
+        positive=positive,
+        precision=_share(called & is_positive, called),
+        precision_low=precision.low,
+        precision_high=precision.high,
+        recall=_share(called & is_positive, is_positive),
+        recall_low=recall.low,
+        recall_high=recall.high,
+    )
 
 
-def _interval(drawn: np.ndarray) -> Interval:
-    finite = drawn[np.isfinite(drawn)]
-    if not len(finite):
-        return Interval(float("nan"), float("nan"))
-    low, high = np.percentile(finite, (2.5, 97.5))
-    return Interval(float(low), float(high))
+def of_moments(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Join the predictions of a smile moment's windows to one: their mean probability.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        One row a window; see :func:`checked`. Windows are joined within fold, trial (``seed``) and ``part``, where
+        there are such columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a moment (``clip_id``), in the order of their first windows: columns ``clip_id, subject, label,
+        probability, windows`` (how many were joined) and those of ``part, fold, seed`` that were there.
+
+    Raises
+    ------
+    MetricError
+        As :func:`checked`; also where a moment has several labels or subjects.
+    """
+    frame = checked(predictions)
+    named = frame[["clip_id", "subject", "label"]].drop_duplicates()
+    if len(twice := named[named["clip_id"].duplicated()]):
+        raise MetricError(f"{twice['clip_id'].iloc[0]}: found several labels or subjects, expected one of each.")
+    return _averaged(frame, ["clip_id", "subject", "label"])
+
+
+def of_subjects(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Join the predictions of all windows of a subject's smiles of one class to one: their mean probability.
+
+    Long moments weigh more than short ones. Which smiles belong together is known from their label: this describes a
+    model, and is nothing that could be done for a new person's smile.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        As for :func:`of_moments`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`of_moments` returns it, one row a subject and class; ``clip_id`` names both.
+    """
+    joined = _averaged(checked(predictions), ["subject", "label"])
+    joined.insert(0, "clip_id", joined["subject"].astype(str) + ", " + joined["label"].map(_CLASSES))
+    return joined
+
+
+def _called(frame: pd.DataFrame, threshold: float) -> np.ndarray:
+    return (frame["probability"].to_numpy(float) >= threshold).astype(int)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> float:
+    return float(part.sum() / whole.sum()) if whole.any() else float("nan")
+
+
+def _averaged(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    columns = [*by, *(column for column in ("part", *MODEL) if column in frame)]
+    groups = frame.groupby(columns, sort=False, observed=True)["probability"]
+    joined = groups.agg(probability="mean", windows="size").reset_index()
+    return joined[[*by, "probability", "windows", *columns[len(by) :]]]

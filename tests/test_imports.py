@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "smilelab"
 # Floors from the bottom up: a module imports from its own floor and from those below.
 FLOORS = [
     {
-        *("models", "clips", "windows", "anchors", "signals", "datasets", "metrics", "checkpoint", "allocator", "scoring"),
-        *("files", "parallel"),
+        *("models", "clips", "windows", "anchors", "signals", "datasets", "metrics", "checkpoint", "allocator"),
+        *("scoring", "files", "parallel", "resampling", "roc", "comparison"),
     },
     {"preprocess", "training", "options", "sampling", "augmentation", "baselines", "audit"},
     {"simulator", "specs", "parts", "fitting", "runs", "explain"},

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, precision_score, recall_score, roc_auc_score
 
-from smilelab import metrics
+from smilelab import metrics, resampling
 
 
 def frame(labels, probabilities, subjects=None):
@@ -47,14 +47,14 @@ def test_interval_agrees_with_a_plain_bootstrap_over_subjects():
     table = frame(labels, probabilities, subjects)
     summary = metrics.summarize(table, resamples=4000)
 
-    groups = [group for _, group in table.groupby("subject")]
+    rows = [np.flatnonzero(subjects == name) for name in np.unique(subjects)]
     drawn = {"accuracy": [], "balanced_accuracy": [], "auc": []}
     for _ in range(1500):
-        sample = pd.concat([groups[i] for i in generator.integers(0, 30, 30)])
-        called = (sample["probability"] >= 0.5).astype(int)
-        drawn["accuracy"].append(accuracy_score(sample["label"], called))
-        drawn["balanced_accuracy"].append(balanced_accuracy_score(sample["label"], called))
-        drawn["auc"].append(roc_auc_score(sample["label"], sample["probability"]))
+        at = np.concatenate([rows[i] for i in generator.integers(0, 30, 30)])
+        right = (probabilities[at] >= 0.5) == labels[at]
+        drawn["accuracy"].append(right.mean())
+        drawn["balanced_accuracy"].append(np.mean([right[labels[at] == value].mean() for value in (0, 1)]))
+        drawn["auc"].append(roc_auc_score(labels[at], probabilities[at]))
     for name, values in drawn.items():
         low, high = np.percentile(values, (2.5, 97.5))
         assert getattr(summary, f"{name}_low") == pytest.approx(low, abs=0.015)
@@ -113,3 +113,131 @@ def test_auc_compares_clips_of_one_model_only():
 def test_a_missing_subject_is_refused():
     with pytest.raises(metrics.MetricError, match="without a subject"):
         metrics.summarize(frame([1, 0], [0.5, 0.5], ["a", None]))
+
+
+def windows(rows):
+    """Predicted windows from (clip_id, subject, label, probability); starts count up within a clip."""
+    table = pd.DataFrame(rows, columns=["clip_id", "subject", "label", "probability"])
+    return table.assign(start=table.groupby("clip_id").cumcount())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_wins_between_subjects_are_those_of_all_pairs(seed):
+    generator = np.random.default_rng(seed)
+    n = 300
+    table = frame(
+        generator.integers(0, 2, n), generator.integers(0, 12, n) / 11, generator.integers(0, 7, n).astype(str)
+    )
+    table = table.assign(fold=generator.integers(1, 4, n), seed=generator.integers(0, 2, n))
+    resampled = resampling.Resampled(table["subject"])
+    wins, pairs = resampling.compared_between_subjects(table, resampled)
+    by_hand = np.zeros((2, resampled.count, resampled.count))
+    for _, model in table.groupby(["fold", "seed"]):
+        one, other = model[model["label"] == 1], model[model["label"] == 0]
+        higher = np.sign(np.subtract.outer(one["probability"].to_numpy(), other["probability"].to_numpy())) / 2 + 0.5
+        at = np.ix_(resampled.codes[one.index], resampled.codes[other.index])
+        np.add.at(by_hand, (0, *at), higher)
+        np.add.at(by_hand, (1, *at), 1.0)
+    assert np.array_equal(np.stack([wins, pairs]), by_hand)
+
+
+def test_windows_are_the_samples_where_there_are_any():
+    table = windows([("c0", "a", 1, 0.9)] * 3 + [("c1", "b", 0, 0.2)])
+    summary = metrics.summarize(pd.concat([table.assign(fold=1), table.assign(fold=2)]))
+    assert (summary.n, summary.spontaneous, summary.subjects) == (4, 3, 2)
+    assert summary.majority == 0.75
+
+
+def test_precision_and_recall_of_either_class_agree_with_scikit_learn():
+    generator = np.random.default_rng(4)
+    labels, probabilities = generator.integers(0, 2, 150), generator.uniform(0, 1, 150)
+    called = (probabilities >= 0.5).astype(int)
+    for positive in (0, 1):
+        found = metrics.precision_recall(frame(labels, probabilities), positive=positive)
+        assert found.positive == positive
+        assert found.precision == pytest.approx(precision_score(labels, called, pos_label=positive))
+        assert found.recall == pytest.approx(recall_score(labels, called, pos_label=positive))
+
+
+def test_precision_and_recall_by_hand_with_posed_positive():
+    # Called posed: three, of which two are; posed are four.
+    found = metrics.precision_recall(frame([0, 0, 0, 0, 1, 1], [0.1, 0.4, 0.5, 0.9, 0.3, 0.7]), positive=0)
+    assert found.precision == pytest.approx(2 / 3)
+    assert found.recall == pytest.approx(2 / 4)
+
+
+def test_precision_is_undefined_where_nothing_is_called_so_and_recall_where_nothing_is():
+    nothing_called = metrics.precision_recall(frame([0, 1], [0.9, 0.8]), positive=0)
+    assert np.isnan([nothing_called.precision, nothing_called.precision_low]).all()
+    assert nothing_called.recall == nothing_called.recall_high == 0
+    nothing_there = metrics.precision_recall(frame([1, 1], [0.2, 0.8]), positive=0)
+    assert nothing_there.precision == 0
+    assert np.isnan([nothing_there.recall, nothing_there.recall_low]).all()
+
+
+def test_intervals_of_precision_and_recall_agree_with_a_plain_bootstrap_over_subjects():
+    generator = np.random.default_rng(5)
+    labels = generator.integers(0, 2, 160)
+    probabilities = np.clip(0.3 * labels + generator.uniform(0, 0.7, 160), 0, 1)
+    table = frame(labels, probabilities, np.repeat([f"s{i}" for i in range(20)], 8))
+    found = metrics.precision_recall(table, positive=0, resamples=4000)
+    rows = [np.flatnonzero(table["subject"] == name) for name in table["subject"].unique()]
+    posed, called = labels == 0, probabilities < 0.5
+    drawn = []
+    for _ in range(4000):
+        at = np.concatenate([rows[i] for i in generator.integers(0, 20, 20)])
+        right = np.sum(posed[at] & called[at])
+        drawn.append((right / called[at].sum(), right / posed[at].sum()))
+    for name, values in zip(("precision", "recall"), np.transpose(drawn), strict=True):
+        low, high = np.percentile(values, (2.5, 97.5))
+        assert getattr(found, f"{name}_low") == pytest.approx(low, abs=0.01)
+        assert getattr(found, f"{name}_high") == pytest.approx(high, abs=0.01)
+
+
+def test_auc_is_the_same_number_with_posed_as_the_positive_class():
+    generator = np.random.default_rng(6)
+    labels, sixteenths = generator.integers(0, 2, 80), generator.integers(0, 17, 80)
+    subjects = generator.integers(0, 9, 80).astype(str)
+    one = metrics.summarize(frame(labels, sixteenths / 16, subjects))
+    other = metrics.summarize(frame(1 - labels, 1 - sixteenths / 16, subjects))
+    assert one.auc == other.auc == pytest.approx(roc_auc_score(1 - labels, -sixteenths))
+    assert (one.auc_low, one.auc_high) == pytest.approx((other.auc_low, other.auc_high))
+
+
+def test_moments_and_subjects_have_the_mean_of_their_windows():
+    table = windows(
+        [
+            ("c0", "a", 1, 0.9),
+            ("c0", "a", 1, 0.7),
+            ("c1", "a", 1, 0.2),
+            ("c2", "a", 0, 0.4),
+            ("c3", "b", 0, 0.1),
+            ("c3", "b", 0, 0.3),
+        ]
+    )
+    both = pd.concat([table.assign(part="test", fold=1), table.assign(part="test", fold=2, probability=0.5)])
+    moments = metrics.of_moments(both)
+    assert list(moments["clip_id"]) == ["c0", "c1", "c2", "c3"] * 2
+    assert list(moments["fold"]) == [1] * 4 + [2] * 4
+    assert list(moments["windows"]) == [2, 1, 1, 2] * 2
+    assert moments["probability"].to_numpy() == pytest.approx([0.8, 0.2, 0.4, 0.2, *[0.5] * 4])
+    subjects = metrics.of_subjects(both)
+    assert list(subjects["clip_id"]) == ["a, spontaneous", "a, posed", "b, posed"] * 2
+    assert subjects["probability"].to_numpy() == pytest.approx([0.6, 0.4, 0.2, *[0.5] * 3])
+    assert metrics.summarize(subjects).n == 3
+
+
+def test_parts_and_trials_are_not_mixed_in_a_moment():
+    table = windows([("c0", "a", 1, 0.9)])
+    apart = pd.concat(
+        [
+            table.assign(part=part, fold=1, seed=seed, probability=value)
+            for part, seed, value in (("test", 0, 0.1), ("test", 1, 0.2), ("validation", 0, 0.3))
+        ]
+    )
+    assert list(metrics.of_moments(apart)["probability"]) == [0.1, 0.2, 0.3]
+
+
+def test_a_moment_of_two_labels_is_refused():
+    with pytest.raises(metrics.MetricError, match="c0: found several labels"):
+        metrics.of_moments(windows([("c0", "a", 1, 0.9), ("c0", "a", 0, 0.9)]))
