@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from importlib import import_module
 
+_MAKERS = (
+    *("data_tables", "data_figures", "tables", "figures", "diagrams"),
+    *("lee_tables", "lee_curves", "lee_diagrams", "siamese_figures", "audit_page"),
+)
+
 
 def load_makers() -> None:
     """Import the modules whose functions make artifacts, so that the catalogue knows all of them."""
-    for module in ("data_tables", "tables", "figures", "data_figures", "diagrams"):
+    for module in _MAKERS:
         import_module(f"smilelab.artifacts.{module}")

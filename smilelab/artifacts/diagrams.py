@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import nn
 
+from smilelab.artifacts import drawing
 from smilelab.artifacts.catalogue import makes
+from smilelab.artifacts.drawing import arrow, box, recorded_shapes
 from smilelab.artifacts.product import Product
 from smilelab.models import convlstm, realsmilenet
-from smilelab.models.convolution import BlockConvolution
 
 _FRAMES = 7
 _COLORS = {"TSA": "#f6d9c4", "FPN": "#cfe3f3", "ConvLSTM": "#d7ecd3", "classification block": "#e5d8ee", "": "#f2f2f2"}
@@ -30,35 +27,6 @@ class Step:
     stage: str
     operator: str
     output: str
-
-
-@contextmanager
-def recorded_shapes(model: nn.Module) -> Iterator[dict[str, tuple[int, ...]]]:
-    """Record the output shape of every module that is called inside the block; hooks are removed at its end.
-
-    The FPN keeps the pixels of a map in another order between a convolution and its pooling; what is recorded there is
-    the map's size as the convolution sees it (its padding keeps the size).
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    reordered: list[tuple[int, ...]] = []
-    hooks = []
-    for name, module in model.named_modules():
-
-        def note(module: nn.Module, inputs: tuple[object, ...], output: object, name: str = name) -> None:
-            if not isinstance(output, torch.Tensor):
-                return
-            shapes[name] = tuple(output.shape)
-            if isinstance(module, BlockConvolution) and isinstance(inputs[0], torch.Tensor):
-                reordered[:] = [tuple(output.shape[2:]), tuple(inputs[0].shape[2:])]
-            if reordered and tuple(output.shape[2:]) == reordered[0]:
-                shapes[name] = (*output.shape[:2], *reordered[1])
-
-        hooks.append(module.register_forward_hook(note))
-    try:
-        yield shapes
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def realsmilenet_steps(model: nn.Module) -> list[Step]:
@@ -128,7 +96,7 @@ def _operator(module: nn.Module) -> str:
     return names.get(type(module).__name__, type(module).__name__)
 
 
-@makes("yang2020-fig2", realsmilenet)
+@makes("yang2020-fig2", realsmilenet, drawing)
 def yang2020_fig2(model: nn.Module) -> Product:
     """Yang Figure 2: the architecture, drawn from a live RealSmileNet.
 
@@ -149,15 +117,15 @@ def yang2020_fig2(model: nn.Module) -> Product:
         row, column = divmod(number, per_row)
         x, y = column + 0.5, 3.0 - 1.95 * row
         places.append((x, y))
-        _box(axes, x, y, 0.84, 1.0, step.operator, _COLORS[step.stage])
+        box(axes, x, y, 0.84, 1.0, step.operator, _COLORS[step.stage])
         axes.text(x, y - 0.6, step.output, ha="center", va="top", fontsize=7.5, color="0.25")
     for (x, y), (next_x, next_y) in pairwise(places):
         if next_y == y:
-            _arrow(axes, (x + 0.42, y), (next_x - 0.42, next_y))
+            arrow(axes, (x + 0.42, y), (next_x - 0.42, next_y))
         else:
             lane = (y + next_y) / 2 - 0.02
             axes.plot([x + 0.42, x + 0.48, x + 0.48, 0.02, 0.02], [y, y, lane, lane, next_y], color="0.3", lw=1)
-            _arrow(axes, (0.02, next_y), (next_x - 0.42, next_y))
+            arrow(axes, (0.02, next_y), (next_x - 0.42, next_y))
     _headings(axes, steps, places)
     count = sum(p.numel() for p in model.parameters())
     axes.text(0.08, 3.98, f"RealSmileNet: {count:,} parameters", fontsize=10, va="top")
@@ -174,7 +142,7 @@ def _headings(axes: Axes, steps: list[Step], places: list[tuple[float, float]]) 
         axes.text((min(xs) + max(xs)) / 2, y + 0.62, stage, ha="center", va="bottom", fontsize=9)
 
 
-@makes("yang2020-fig3", convlstm)
+@makes("yang2020-fig3", convlstm, drawing)
 def yang2020_fig3(model: nn.Module) -> Product:
     """Yang Figure 3: the ConvLSTM's transition from one state to the next, with the live model's sizes.
 
@@ -194,11 +162,11 @@ def yang2020_fig3(model: nn.Module) -> Product:
     axes.set_ylim(-0.1, 5.4)
     axes.set_axis_off()
     state = _COLORS["ConvLSTM"]
-    _box(axes, 0.95, 1.9, 1.5, 0.8, f"features $e_t$\n{features} × {side} × {side}", _COLORS["FPN"])
-    _box(axes, 0.95, 0.6, 1.5, 0.8, f"hidden $h_{{t-1}}$\n{hidden} × {side} × {side}", state)
-    _box(axes, 0.95, 4.55, 1.5, 0.8, f"cell $c_{{t-1}}$\n{hidden} × {side} × {side}", state)
+    box(axes, 0.95, 1.9, 1.5, 0.8, f"features $e_t$\n{features} × {side} × {side}", _COLORS["FPN"])
+    box(axes, 0.95, 0.6, 1.5, 0.8, f"hidden $h_{{t-1}}$\n{hidden} × {side} × {side}", state)
+    box(axes, 0.95, 4.55, 1.5, 0.8, f"cell $c_{{t-1}}$\n{hidden} × {side} × {side}", state)
     height, width = conv.kernel_size
-    _box(
+    box(
         axes,
         3.1,
         1.25,
@@ -208,8 +176,8 @@ def yang2020_fig3(model: nn.Module) -> Product:
         f"{sum(p.numel() for p in conv.parameters()):,} weights",
         _COLORS["classification block"],
     )
-    _arrow(axes, (1.7, 1.9), (2.2, 1.45))
-    _arrow(axes, (1.7, 0.6), (2.2, 1.05))
+    arrow(axes, (1.7, 1.9), (2.2, 1.45))
+    arrow(axes, (1.7, 0.6), (2.2, 1.05))
     gates = (
         ("forget $f_t$: σ", 3.3),
         ("input $i_t$: σ", 2.3),
@@ -217,42 +185,23 @@ def yang2020_fig3(model: nn.Module) -> Product:
         ("output $o_t$: σ", 0.3),
     )
     for text, y in gates:
-        _box(axes, 5.2, y, 1.35, 0.62, text, "#fff4cc")
-        _arrow(axes, (4.0, 1.25), (4.525, y))
+        box(axes, 5.2, y, 1.35, 0.62, text, "#fff4cc")
+        arrow(axes, (4.0, 1.25), (4.525, y))
     for label, x, y in (("⊗", 6.9, 4.55), ("⊗", 6.9, 1.8), ("⊕", 7.75, 4.55), ("⊗", 8.5, 0.6)):
         axes.text(x, y, label, ha="center", va="center", fontsize=18)
-    _arrow(axes, (1.7, 4.55), (6.7, 4.55))
-    _arrow(axes, (5.875, 3.3), (6.82, 4.35))
-    _arrow(axes, (5.875, 2.3), (6.75, 1.92))
-    _arrow(axes, (5.875, 1.3), (6.75, 1.68))
-    _arrow(axes, (7.08, 1.95), (7.68, 4.35))
-    _arrow(axes, (7.1, 4.55), (7.55, 4.55))
-    _box(axes, 9.1, 4.55, 1.4, 0.8, f"cell $c_t$\n{hidden} × {side} × {side}", state)
-    _arrow(axes, (7.95, 4.55), (8.4, 4.55))
-    _box(axes, 9.1, 2.6, 0.9, 0.6, "tanh", "#fff4cc")
-    _arrow(axes, (9.1, 4.15), (9.1, 2.9))
-    _arrow(axes, (9.0, 2.3), (8.6, 0.85))
-    _arrow(axes, (5.875, 0.3), (8.32, 0.57))
-    _box(axes, 9.42, 0.6, 1.1, 0.8, f"hidden $h_t$\n{hidden} × {side} × {side}", state)
-    _arrow(axes, (8.68, 0.6), (8.87, 0.6))
+    arrow(axes, (1.7, 4.55), (6.7, 4.55))
+    arrow(axes, (5.875, 3.3), (6.82, 4.35))
+    arrow(axes, (5.875, 2.3), (6.75, 1.92))
+    arrow(axes, (5.875, 1.3), (6.75, 1.68))
+    arrow(axes, (7.08, 1.95), (7.68, 4.35))
+    arrow(axes, (7.1, 4.55), (7.55, 4.55))
+    box(axes, 9.1, 4.55, 1.4, 0.8, f"cell $c_t$\n{hidden} × {side} × {side}", state)
+    arrow(axes, (7.95, 4.55), (8.4, 4.55))
+    box(axes, 9.1, 2.6, 0.9, 0.6, "tanh", "#fff4cc")
+    arrow(axes, (9.1, 4.15), (9.1, 2.9))
+    arrow(axes, (9.0, 2.3), (8.6, 0.85))
+    arrow(axes, (5.875, 0.3), (8.32, 0.57))
+    box(axes, 9.42, 0.6, 1.1, 0.8, f"hidden $h_t$\n{hidden} × {side} × {side}", state)
+    arrow(axes, (8.68, 0.6), (8.87, 0.6))
     notes = ["One convolution of the concatenated features and hidden state gives all four gates (section 3.2)."]
     return Product(figure=figure, notes=notes)
-
-
-def _box(axes: Axes, x: float, y: float, width: float, height: float, text: str, color: str) -> None:
-    corner = (x - width / 2, y - height / 2)
-    style = "round,pad=0,rounding_size=0.06"
-    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle=style, facecolor=color, edgecolor="0.35", lw=0.8))
-    axes.text(x, y, text, ha="center", va="center", fontsize=7.5, linespacing=1.35)
-
-
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    style: dict[str, Any] = {
-        "arrowstyle": "-|>",
-        "mutation_scale": 9,
-        "color": "0.3",
-        "lw": 1,
-        "shrinkA": 0,
-        "shrinkB": 0,
-    }
-    axes.add_patch(FancyArrowPatch(start, end, **style))

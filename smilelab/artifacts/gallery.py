@@ -80,7 +80,7 @@ class Gallery:
             elif reason := self._stale(artifact.id, entry):
                 state, detail = "stale", f"{reason}; run: {entry['command']}"
             else:
-                data = ", ".join(_labels(entry)) or "the model alone"
+                data = ", ".join(_labels(entry)) or "no database"
                 elsewhere = not all((self.home / path).exists() for path in entry["inputs"])
                 state = "made"
                 detail = f"{entry['made']} from {data}" + (", whose files are not on this machine" if elsewhere else "")

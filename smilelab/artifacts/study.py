@@ -114,10 +114,10 @@ class Study:
         """Specify runs on a database: one per fold and trial."""
         return specify(self.store(name), folds=folds, trials=trials, training=training, **fields)
 
-    def run(self, name: str, specs: Sequence[RunSpec]) -> list[RunResult | RunFailure]:
-        """Run what is not finished, on a GPU where there is one, and return all results."""
+    def run(self, name: str, specs: Sequence[RunSpec], recipe: Recipe | None = None) -> list[RunResult | RunFailure]:
+        """Run what is not finished on a database's store, on a GPU where there is one, and return all results."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return runs.run_all(specs, self.store(name), self.runs_root, jobs=self.jobs, device=device)
+        return runs.run_all(specs, self.store(name, recipe), self.runs_root, jobs=self.jobs, device=device)
 
     def finished(self, specs: Sequence[RunSpec]) -> list[RunResult]:
         """Return those of the runs that are finished, without running any."""
