@@ -13,7 +13,8 @@ import torch
 from smilelab import models, training
 from smilelab.clips import ClipStore
 from smilelab.parts import Part, Parts, parts_of, seed_of
-from smilelab.specs import RunSpec
+from smilelab.specs import RunError, RunSpec
+from smilelab.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,18 @@ def _baseline(spec: RunSpec, store: ClipStore) -> Fitted:
     # Hand-crafted methods need OpenCV, which a machine that only trains networks does not have.
     from smilelab import baselines
 
+    if spec.windows is None:
+        raise RunError(f"{spec.model} is fitted on windows; give the specification windows.")
     parts = parts_of(spec, store)
     model = baselines.build(spec.model, **dict(spec.model_options))
-    model.fit(parts.train.clips, _training_labels(spec, parts.train), seed=seed_of(spec))
+
+    def samples(part: Part) -> baselines.Samples:
+        assert isinstance(part.clips, Windows)
+        return part.clips
+
+    model.fit(samples(parts.train), _training_labels(spec, parts.train), seed=seed_of(spec))
     state = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in model.state().items()}
-    return Fitted(spec, parts, state, lambda part: model.score(part.clips), 0, pd.DataFrame({"epoch": []}))
+    return Fitted(spec, parts, state, lambda part: model.score(samples(part)), 0, pd.DataFrame({"epoch": []}))
 
 
 def _training_labels(spec: RunSpec, train: Part) -> np.ndarray:

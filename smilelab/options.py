@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -9,6 +10,7 @@ from smilelab.sampling import SAMPLINGS
 from smilelab.scoring import PRECISIONS
 
 LOSSES = ("paper", "balanced", "unweighted")
+SCHEDULES = ("constant", "cosine")
 LATER = {"later": True}
 
 
@@ -60,6 +62,8 @@ class TrainingOptions:
         Clips in an epoch; 0 means as many as there are. Windows overlap so much that a part of them does.
     together : int
         Clips of a subject that are drawn at a time under "subjects".
+    schedule : {"constant", "cosine"}
+        The learning rate over the epochs; "cosine" falls from the given one towards zero, an epoch at a time.
     accumulate : int
         Parts in which a batch goes through the model before one step: less memory, other batch statistics.
     compile : bool
@@ -79,11 +83,13 @@ class TrainingOptions:
     sampling: str = field(default="all", metadata=LATER)
     per_epoch: int = field(default=0, metadata=LATER)
     together: int = field(default=1, metadata=LATER)
+    schedule: str = field(default="constant", metadata=LATER)
     accumulate: int = field(default=1, metadata=LATER)
     compile: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
-        for name, choices in (("loss", LOSSES), ("precision", PRECISIONS), ("sampling", SAMPLINGS)):
+        named = {"loss": LOSSES, "precision": PRECISIONS, "sampling": SAMPLINGS, "schedule": SCHEDULES}
+        for name, choices in named.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}")
         for name in ("epochs", "batch_size", "together", "accumulate"):
@@ -98,3 +104,9 @@ class TrainingOptions:
             raise ValueError(
                 f"crop is {self.crop} and per_epoch {self.per_epoch}; expected a share from 0 to below 1 and 0 or more"
             )
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 1."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2

@@ -65,7 +65,7 @@ def parts_of(spec: RunSpec, store: ClipStore, anchor_rule: AnchorRule = "none") 
         return Parts(*(_whole_clips(store, some) for some in (train, validation, test)))
     options = spec.windows
     rules: list[AnchorRule] = ["neutral", "posed"] if options.comparable else [anchor_rule]
-    found = {
+    found: dict[AnchorRule, Anchors] = {
         rule: anchors.find(store, rule, length=options.length, seed=spec.partition_seed or 0)
         for rule in rules
         if rule != "none"

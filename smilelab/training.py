@@ -169,6 +169,8 @@ def train(
             _set_random_state(device, saved["random"])
             history, best = saved["history"], saved["best"]
         for epoch in range(len(history) + 1, options.epochs + 1):
+            for group in optimizer.param_groups:
+                group["lr"] = options.rate(epoch)
             row = {
                 "epoch": epoch,
                 "train_loss": _train_epoch(model, clips, targets, optimizer, weights, options, shuffler),

@@ -239,7 +239,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import memory_store
 from smilelab import specs
-from smilelab import fitting, runs
+from smilelab import runs
 from smilelab.training import TrainingOptions
 store = memory_store.MemoryStore()
 options = TrainingOptions(epochs=40, batch_size=4)

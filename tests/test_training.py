@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from smilelab import models, training
+from smilelab import augmentation, models, training
 from smilelab.scoring import class_weights, score, weighted_loss
 from smilelab.training import TrainingError, TrainingOptions, collate, predict, to_input, train
 

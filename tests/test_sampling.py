@@ -1,0 +1,63 @@
+"""Epochs counted by hand: who is drawn how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smilelab.sampling import epoch_order
+
+LABELS = np.array([1] * 30 + [0] * 6)
+# Subject "a" has 28 clips of one class, "b" two; "c" and "d" share the other class four to two.
+SUBJECTS = ["a"] * 28 + ["b"] * 2 + ["c"] * 4 + ["d"] * 2
+
+
+def order(**options):
+    return epoch_order(LABELS, torch.Generator().manual_seed(options.pop("seed", 0)), **options)
+
+
+def test_all_clips_come_once():
+    assert sorted(order().tolist()) == list(range(36))
+    assert len(set(order(count=10).tolist())) == 10
+    assert order().tolist() == torch.randperm(36, generator=torch.Generator().manual_seed(0)).tolist()
+    assert order(seed=1).tolist() != order().tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), count=st.integers(2, 60), sampling=st.sampled_from(["classes", "subjects"]))
+def test_classes_are_as_many(seed, count, sampling):
+    drawn = LABELS[order(seed=seed, count=count, sampling=sampling, subjects=SUBJECTS).numpy()]
+    assert len(drawn) == count
+    assert abs(int((drawn == 1).sum()) - int((drawn == 0).sum())) <= 1
+
+
+def test_subjects_are_as_many_however_many_clips_they_have():
+    drawn = order(count=4000, sampling="subjects", subjects=SUBJECTS).tolist()
+    share = {subject: times / 4000 for subject, times in Counter(SUBJECTS[i] for i in drawn).items()}
+    assert share == pytest.approx(dict.fromkeys("abcd", 0.25), abs=0.03)
+    by_clip = Counter(drawn)
+    # Within a subject, every clip alike: b's two clips come as often together as a's twenty-eight.
+    assert by_clip[28] + by_clip[29] == pytest.approx(1000, abs=120)
+    assert max(by_clip[i] for i in range(28)) < 75
+
+
+def test_some_clips_of_a_subject_come_together_and_alternate_between_classes():
+    labels, subjects = np.array([0, 1] * 10), np.repeat(["a", "b", "c", "d", "e"], 4)
+    drawn = epoch_order(
+        labels, torch.Generator().manual_seed(0), sampling="subjects", count=40, subjects=subjects, together=4
+    ).numpy()
+    for four in drawn.reshape(10, 4):
+        assert len(set(subjects[four])) == 1
+        assert sorted(labels[four]) == [0, 0, 1, 1]
+
+
+def test_what_cannot_be_drawn():
+    with pytest.raises(ValueError, match="whose clip"):
+        order(sampling="subjects")
+    with pytest.raises(ValueError, match="no clip with label 0"):
+        epoch_order(np.ones(3, int), torch.Generator(), sampling="classes")
