@@ -9,12 +9,75 @@ import pandas as pd
 
 from smilelab.artifacts.gallery import markdown
 from smilelab.artifacts.numbers import percent, reported
+from smilelab.artifacts.product import database_label
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
+def results(figures: Path, profile: str = "laptop") -> str:
+    """Results of a profile for both papers as markdown, with data, command and date.
+
+    Parameters
+    ----------
+    figures : Path
+        The figures folder.
+    profile : str
+        A profile whose Yang Table 2 and Lee Table 4 were made.
+    """
+    return f"{results_table(figures, profile)}\n\n{structures_table(figures, profile)}"
+
+
+def structures_table(figures: Path, profile: str = "laptop") -> str:
+    """Lee & Lee's three structures as markdown: on unseen subjects, by moments, beside the paper's.
+
+    Parameters
+    ----------
+    figures : Path
+        The figures folder.
+    profile : str
+        A profile whose Table 4 was made.
+    """
+    folder = figures / profile
+
+    def part(number: int) -> pd.DataFrame:
+        name = "lee2020-table4.csv" if number == 1 else f"lee2020-table4-{number}.csv"
+        return pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+
+    entry = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["lee2020-table4"]
+    windows, moments, held = part(1), part(2), part(4).query("scored == 'moments'")
+    printed = windows[windows["Unnamed: 2"].str.startswith("reported") & (windows["depth"] == "94")]
+    size = part(7).set_index(["structure", "depth"])
+    rows = []
+    for row in moments.to_dict("records"):
+        key = row["structure"], row["depth"]
+        if key not in size.index:
+            continue
+        own = windows[(windows["structure"] == key[0]) & (windows["depth"] == key[1])]
+        unseen = held[(held["structure"] == key[0]) & (held["depth"] == key[1])].iloc[0]
+        rows.append(
+            {
+                "3D DenseNet": f"{key[0]}, depth {key[1]}",
+                "data": database_label(entry["databases"][0]["database"], simulated=entry["simulated"]),
+                "windows, accuracy % [95 %]": own[own["Unnamed: 2"].str.startswith("measured")]["accuracy"].iloc[0],
+                "moments, accuracy % [95 %]": row["accuracy"],
+                "AUC % [95 %]": row["AUC"],
+                "validation moments, accuracy % [95 %]": unseen["accuracy"],
+                "majority %": row["majority"],
+                "test / validation subjects": f"{row['subjects']} / {unseen['subjects']}",
+            }
+        )
+    rows += [
+        {"3D DenseNet": f"{row['structure']}, depth 94, as printed", "data": "Lee's own recordings",
+         "windows, accuracy % [95 %]": row["accuracy"], "AUC % [95 %]": f"{row['AUC']} (windows)",
+         "test / validation subjects": "10 / 10"}
+        for row in printed.to_dict("records")
+    ]  # fmt: skip
+    note = f"`make paper PROFILE={profile}`, commit {entry['commit']}, {entry['made']}."
+    return f"{markdown(pd.DataFrame(rows))}\n\n{note}"
+
+
 def results_table(figures: Path, profile: str = "laptop") -> str:
-    """Results of a profile as markdown: ours beside the paper's, with data, command and date.
+    """Results of RealSmileNet as markdown: ours beside the paper's, with data, command and date.
 
     Parameters
     ----------
