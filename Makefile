@@ -1,4 +1,4 @@
-# make paper [PROFILE=smoke|laptop|paper]   every table and figure, into figures/$(PROFILE)
+# make paper [PROFILE=smoke|laptop|overnight|paper]   every table and figure, into figures/$(PROFILE)
 # make test                                 lint, types, tests
 # make lab                                  JupyterLab on the notebooks
 PROFILE ?= smoke

@@ -37,7 +37,7 @@ def write_profile(root, text):
     (root / "notebooks" / "profiles" / "tiny.yaml").write_text(text)
 
 
-@pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "laptop", "overnight", "paper"])
 def test_shipped_profiles_fit_the_shipped_notebooks(name):
     content = notebooks.load_profile(name, PROJECT)
     assert content["profile"] == name

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from smilelab import augmentation, models, training
-from smilelab.scoring import class_weights, score, weighted_loss
+from smilelab.scoring import batch_of, class_weights, score, weighted_loss
 from smilelab.training import TrainingError, TrainingOptions, collate, predict, to_input, train
 
 SIDE = 24
@@ -134,6 +134,65 @@ def test_a_flipped_clip_is_mirrored_whole(monkeypatch):
     assert len(set(found)) == 40
     assert 8 < sum(clip in mirrored for clip in found) < 32
     assert all(clip in plain | mirrored for clip in found)
+
+
+class Linear(nn.Module):
+    """The mean of each colour, weighted: no batch statistics, no dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.3, -0.2, 0.1]))
+
+    def forward(self, frames, lengths):
+        return frames.mean((2, 3, 4)) @ self.weight
+
+
+def trained_weight(**options) -> torch.Tensor:
+    clips, labels = random_clips(16)
+    model = Linear()
+    train(model, [clip[:1] for clip in clips], labels, TrainingOptions(epochs=3, batch_size=8, **options), seed=0)
+    return model.weight.detach()
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_a_batch_in_parts_makes_the_same_steps(parts):
+    torch.testing.assert_close(trained_weight(accumulate=parts), trained_weight(), atol=1e-6, rtol=0)
+
+
+def test_a_part_of_the_clips_makes_an_epoch(monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "batch_of", lambda clips, chosen: seen.append(len(chosen)) or batch_of(clips, chosen))
+    trained_weight(per_epoch=10)
+    assert seen == [8, 2] * 3
+
+
+def test_the_rate_falls_like_a_cosine():
+    options = TrainingOptions(epochs=4, learning_rate=0.02, schedule="cosine")
+    halves = [0.02 * (1 + c) / 2 for c in (1, 2**-0.5, 0, -(2**-0.5))]
+    assert [options.rate(epoch) for epoch in (1, 2, 3, 4)] == pytest.approx(halves)
+    assert TrainingOptions(learning_rate=0.02).rate(60) == 0.02
+    assert not torch.equal(trained_weight(schedule="cosine"), trained_weight())
+
+
+@pytest.mark.slow
+def test_a_compiled_model_learns_the_same():
+    torch.testing.assert_close(trained_weight(compile=True), trained_weight(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sampling": "some"}, "sampling is 'some'"),
+        ({"schedule": "linear"}, "schedule is 'linear'"),
+        ({"crop": 1.0}, "crop is 1.0"),
+        ({"per_epoch": -1}, "per_epoch -1"),
+        ({"accumulate": 0}, "accumulate is 0"),
+        ({"together": 0}, "together is 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingOptions(**options)
 
 
 def test_no_random_state_is_touched(tmp_path):
