@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "smilelab"
 FLOORS = [
     {
         *("models", "clips", "windows", "anchors", "signals", "datasets", "metrics", "checkpoint", "allocator"),
-        *("scoring", "files", "parallel", "resampling", "roc", "comparison"),
+        *("scoring", "registry", "files", "parallel", "resampling", "roc", "comparison"),
     },
     {"preprocess", "training", "options", "sampling", "augmentation", "baselines", "audit"},
     {"simulator", "specs", "parts", "fitting", "runs", "explain"},

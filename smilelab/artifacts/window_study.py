@@ -75,7 +75,8 @@ class WindowStudy:
         Maps of activation have as many cells as the last convolution has places: one at 28 px, 3 x 3 at 56, 7 x 7 at
         112. Where `reduce` is the study's own, these are runs that it has anyway.
         """
-        return replace(self, windows=replace(self.windows, reduce=reduce), rounds=list(self.rounds[:1]) or [1], trials=1)
+        windows = replace(self.windows, reduce=reduce)
+        return replace(self, windows=windows, rounds=list(self.rounds[:1]) or [1], trials=1)
 
     def run(self, specs: Sequence[RunSpec]) -> Results:
         """Run what is not finished."""

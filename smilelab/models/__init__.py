@@ -7,37 +7,15 @@ a third argument. `encoder` and `head` are separate attributes of each.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal
 
 from torch import nn
 
-_Model = TypeVar("_Model", bound=Callable[..., nn.Module])
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {}
+from smilelab.registry import Registry
 
-
-def register(name: str) -> Callable[[_Model], _Model]:
-    """Class (or function) decorator that makes a model buildable under `name`.
-
-    Parameters
-    ----------
-    name : str
-        The name users type. The keyword parameters of the decorated callable are the model's options.
-    """
-
-    def add(builder: _Model) -> _Model:
-        if name in _BUILDERS:
-            raise ValueError(f"two models are registered as {name!r}; give one of them another name")
-        _BUILDERS[name] = builder
-        return builder
-
-    return add
-
-
-def names() -> list[str]:
-    """The names that `build` knows, sorted."""
-    return sorted(_BUILDERS)
+_MODELS: Registry[nn.Module] = Registry("model")
+register = _MODELS.register
+names = _MODELS.names
 
 
 def build(name: str, **options: object) -> nn.Module:
@@ -60,13 +38,7 @@ def build(name: str, **options: object) -> nn.Module:
     ValueError
         Unknown model, unknown option, or an option's value that the model refuses.
     """
-    if name not in _BUILDERS:
-        raise ValueError(f"unknown model {name!r}; expected one of {', '.join(names())}")
-    known = inspect.signature(_BUILDERS[name]).parameters
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(f"model {name!r} has no option {', '.join(map(repr, unknown))}; it has {', '.join(known)}")
-    return _BUILDERS[name](**options)
+    return _MODELS.build(name, **options)
 
 
 def anchor_rule(model: str | nn.Module) -> Literal["neutral", "posed", "none"]:
@@ -80,7 +52,7 @@ def anchor_rule(model: str | nn.Module) -> Literal["neutral", "posed", "none"]:
     -------
     {"neutral", "posed", "none"}
     """
-    return getattr(_BUILDERS[model] if isinstance(model, str) else model, "anchor_rule", "none")
+    return getattr(_MODELS.builders[model] if isinstance(model, str) else model, "anchor_rule", "none")
 
 
 # They register themselves, which needs `register`.

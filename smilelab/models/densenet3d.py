@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Literal
 
@@ -319,47 +318,34 @@ def initialise(model: nn.Module, how: Initialisation) -> None:
 
 def _computed_again(layer: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Contexts for the first and for the repeated computation of a checkpointed layer."""
-    return nullcontext(), _statistics_kept(layer)
+    return nullcontext(), _StatisticsKept(layer)
 
 
-@contextmanager
-def _statistics_kept(layer: nn.Module) -> Iterator[None]:
-    """Normalise by the batch without counting it a second time in the running statistics."""
-    norms = [module for module in layer.modules() if isinstance(module, nn.BatchNorm3d)]
-    before = [norm.momentum for norm in norms]
-    counts = [None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone() for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum, count in zip(norms, before, counts, strict=True):
+class _StatisticsKept(AbstractContextManager[None]):
+    """Normalise by the batch without counting it a second time in the running statistics.
+
+    It can be entered again: a graph that is kept is computed once for every pass back through it.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.norms = [module for module in layer.modules() if isinstance(module, nn.BatchNorm3d)]
+        self.before: list[tuple[float | None, Tensor | None]] = []
+
+    def __enter__(self) -> None:
+        self.before = [
+            (norm.momentum, None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone())
+            for norm in self.norms
+        ]
+        for norm in self.norms:
+            norm.momentum = 0.0
+
+    def __exit__(self, *error: object) -> None:
+        for norm, (momentum, count) in zip(self.norms, self.before, strict=True):
             norm.momentum = momentum
             if count is not None and norm.num_batches_tracked is not None:
                 norm.num_batches_tracked.copy_(count)
 
 
-def _preset(depth: Depth) -> Callable[..., DenseNet3D]:
-    def build(
-        *,
-        size: int = 112,
-        frames: int = 30,
-        growth: int | None = None,
-        stem: int = 64,
-        last: int | None = None,
-        width: int = 1024,
-        initialisation: Initialisation = "standard",
-        dropout: float = 0.5,
-        checkpointing: bool = False,
-    ) -> DenseNet3D:
-        return DenseNet3D(
-            depth, size=size, frames=frames, growth=growth, stem=stem, last=last, width=width,
-            initialisation=initialisation, dropout=dropout, checkpointing=checkpointing,
-        )  # fmt: skip
-
-    return build
-
-
 register("densenet3d")(DenseNet3D)
 for _depth in PUBLISHED:
-    register(f"densenet3d-{_depth}")(_preset(_depth))
+    register(f"densenet3d-{_depth}")(partial(DenseNet3D, _depth))
