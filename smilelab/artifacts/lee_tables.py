@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from smilelab import comparison, metrics, models, resampling
+from smilelab import audit, comparison, metrics, models, resampling
 from smilelab.artifacts import lee_rows, tables
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.lee_rows import STRUCTURES, Row, depths_of, reduced
@@ -24,6 +24,7 @@ from smilelab.models.densenet3d import Depth
 from smilelab.runs import RunResult
 
 PRINTED_DEPTHS: tuple[Depth, ...] = (38, 62, 94)
+LIKENESS_CAPTION = "Without a network: smiles told apart by how far their mean frame is from the anchor's (percent)"
 _FEW = 0.001
 _RATES = ("accuracy", "precision", "recall", "AUC")
 _JOINED = {"windows": None, "moments": metrics.of_moments, "subjects and classes": metrics.of_subjects}
@@ -50,7 +51,7 @@ def lee2020_table3(store: ClipStore, results: Mapping[str, Results]) -> Product:
     return _product("lee2020-table3", store, rows, [*combinations(rows, 2)], [same])
 
 
-@makes("lee2020-table4", metrics, resampling, comparison, lee_rows, tables, splits)
+@makes("lee2020-table4", metrics, resampling, comparison, lee_rows, tables, splits, audit.likeness)
 def lee2020_table4(store: ClipStore, results: Mapping[tuple[str, Depth], Results]) -> Product:
     """Lee Table 4: neutral anchor, posed anchor and no anchor, at three depths.
 
@@ -71,7 +72,32 @@ def lee2020_table4(store: ClipStore, results: Mapping[tuple[str, Depth], Results
         for depth in depths
     }
     pairs = [(at[one, depth], at[other, depth]) for depth in depths for one, other in combinations(STRUCTURES, 2)]
-    return _product("lee2020-table4", store, [*at.values()], pairs, [])
+    product = _product("lee2020-table4", store, [*at.values()], pairs, [])
+    product.tables[LIKENESS_CAPTION] = _likeness(store)
+    product.notes.append(
+        "A posed anchor is cut from the recording of a posed smile: light, camera and pose are alike within a "
+        "recording, and posed smiles are like each other. How far that gives the class away without any network is in "
+        "the last table, beside which a network with that anchor has to be seen."
+    )
+    return product
+
+
+def _likeness(store: ClipStore) -> pd.DataFrame:
+    label = database_label(store.database, simulated=store.simulated)
+    try:
+        found = audit.anchor_probes(store).to_dict("records")
+    except audit.AuditError as error:
+        return pd.DataFrame([{"anchor": f"{NOT_RUN}: {error}"}])
+    return pd.DataFrame(
+        {
+            "anchor": STRUCTURES[row["anchor"]],
+            "database": label,
+            "AUC": percent(row["auc"], row["auc_low"], row["auc_high"]),
+            "moments": str(row["n"]),
+            "subjects": str(row["subjects"]),
+        }
+        for row in found
+    )
 
 
 def _product(

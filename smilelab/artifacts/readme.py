@@ -14,7 +14,7 @@ from smilelab.artifacts.product import database_label
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
-def results(figures: Path, profile: str = "laptop") -> str:
+def both_papers(figures: Path, profile: str = "laptop") -> str:
     """Results of a profile for both papers as markdown, with data, command and date.
 
     Parameters

@@ -6,8 +6,9 @@ Artifacts whose code depends on one part name that part: `smilelab.audit.probes`
 
 from __future__ import annotations
 
-from smilelab.audit import matrices, probes, rounding
+from smilelab.audit import likeness, matrices, probes, rounding
 from smilelab.audit.errors import AuditError
+from smilelab.audit.likeness import anchor_likeness, anchor_probes
 from smilelab.audit.matrices import (
     accident_rate,
     auc_range,
@@ -25,6 +26,8 @@ __all__ = [
     "PROBES",
     "AuditError",
     "accident_rate",
+    "anchor_likeness",
+    "anchor_probes",
     "auc_range",
     "confound_probes",
     "confounds",
@@ -32,6 +35,7 @@ __all__ = [
     "fits",
     "implied_share",
     "is_tie",
+    "likeness",
     "matrices",
     "misfit",
     "numerators",

@@ -14,7 +14,7 @@ from smilelab.artifacts import data_tables, diagrams, figures, numbers, tables
 from smilelab.artifacts.catalogue import CATALOGUE, MAKERS, makes
 from smilelab.artifacts.gallery import Gallery, markdown
 from smilelab.artifacts.product import NOT_RUN, Product
-from smilelab.artifacts.readme import results, with_results
+from smilelab.artifacts.readme import both_papers, with_results
 from smilelab.training import TrainingOptions
 
 
@@ -282,7 +282,7 @@ def test_product_shows_itself_in_a_notebook(store, results):
 def test_the_readmes_results_are_those_of_the_published_artifacts():
     project = Path(__file__).parents[2]
     readme = (project / "README.md").read_text()
-    assert with_results(readme, results(project / "figures")) == readme
+    assert with_results(readme, both_papers(project / "figures")) == readme
 
 
 def test_results_replace_only_what_stands_between_the_markers():

@@ -17,6 +17,16 @@ from smilelab.training import TrainingOptions
 SMALL = (("depth", 22), ("frames", 15), ("size", 56), ("width", 128))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def likeness():
+    """What the pixels alone tell has its own tests; this store has none."""
+    rows = [{"anchor": "neutral", "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "n": 30, "subjects": 15}]
+    rows.append({**rows[0], "anchor": "posed", "auc": 0.81, "auc_low": 0.75, "auc_high": 0.875})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lee_tables.audit, "anchor_probes", lambda store: pd.DataFrame(rows))
+        yield
+
+
 @pytest.fixture(scope="module")
 def store():
     """17 subjects, so that two test and two validate in each of five folds; a moment of either class each."""
@@ -86,6 +96,13 @@ def table4(store, one_wrong):
     never_posed = results(store, "densenet3d", SMALL, wrong=lambda fold, part, subject, label, start: label == 0)
     given = {("neutral", 22): one_wrong, ("posed", 22): perfect, ("plain", 22): never_posed}
     return lee_tables.lee2020_table4(store, given)
+
+
+def test_what_the_pixels_alone_tell_stands_below(table4):
+    shown = table4.tables[lee_tables.LIKENESS_CAPTION].set_index("anchor")
+    assert shown.loc["posed anchor", "AUC"] == "81.0 [75.0, 87.5]"
+    assert shown.loc["neutral anchor", "AUC"] == "50.0 [40.0, 60.0]"
+    assert set(shown["database"]) == {"simulated recordings"}
 
 
 def table(product, caption, **where):
