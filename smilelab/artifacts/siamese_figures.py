@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from smilelab.artifacts import siamese_examples
@@ -117,7 +118,7 @@ def lee2020_fig7(
         return not_run(store, results)
     shown = spaced(scored_windows(runs, store), windows)
     labels = shown["label"].to_numpy()
-    figure = Figure(figsize=(7.2, 4.3), layout="constrained")
+    figure = Figure(figsize=(7.2, 4.5), layout=ConstrainedLayoutEngine(h_pad=0.1))
     for letter, axis, anchor in zip("ab", figure.subplots(1, 2), ANCHORS, strict=True):
         title = f"({letter}) {ANCHORS[anchor]}"
         run = runs.get(anchor)
