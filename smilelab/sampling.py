@@ -73,6 +73,7 @@ def epoch_order(
         return int(torch.randint(number, (), generator=shuffler))
 
     drawn: list[int] = []
+    counts = [0, 0]
     first = one_of(2)
     while len(drawn) < count:
         subject = showing[first][one_of(len(showing[first]))]
@@ -80,5 +81,7 @@ def epoch_order(
         for turn in range(together):
             some = members[shown[turn % len(shown)], subject]
             drawn.append(int(some[one_of(len(some))]))
-        first = 1 - first
+            counts[shown[turn % len(shown)]] += 1
+        # A subject who shows one class puts it ahead; the other then comes until it has caught up.
+        first = 1 - first if counts[0] == counts[1] else counts.index(min(counts))
     return torch.tensor(drawn[:count])

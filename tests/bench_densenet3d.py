@@ -287,7 +287,7 @@ def laptop(base: Case, arguments: argparse.Namespace) -> None:
             say("torch.compile: left out, no C++ compiler found")
     grid = itertools.product((True, False), arguments.precisions, LAYOUTS, compilations, (4, 12))
     for training, precision, layout, compiled, anchors in over(list(grid)):
-        if layout != base.layout and (compiled or anchors == 12):
+        if compiled + (layout != base.layout) + (anchors == 12) > 1:
             continue
         case = replace(base, training=training, precision=precision, layout=layout, compiled=compiled)
         result = run(replace(case, anchors=anchors))

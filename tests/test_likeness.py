@@ -31,7 +31,12 @@ def make(folder: Path, light: dict[str, int]) -> ClipStore:
 
 def test_a_recordings_light_gives_the_class_away_to_a_posed_anchor_alone(tmp_path: Path) -> None:
     store = make(tmp_path / "s", {"posed": 100, "spontaneous": 160, "neutral": 130})
-    found = audit.anchor_probes(store).set_index("anchor")
+    probes = audit.anchor_probes(store)
+    assert probes[["anchor", "own_clip"]].to_numpy().tolist() == [["neutral", True], ["posed", True], ["posed", False]]
+    # Of each subject a spontaneous clip and the other posed one are left.
+    assert probes["n"].tolist() == [12, 12, 8]
+    assert probes["auc"].tolist() == [0.5, 1.0, 1.0]
+    found = probes[probes["own_clip"]].set_index("anchor")
     # From the neutral face both kinds of smile are 30 away; from a posed one 0 and 60.
     assert found.loc["neutral", "auc"] == 0.5
     assert found.loc["posed", "auc"] == 1.0

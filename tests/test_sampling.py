@@ -56,6 +56,15 @@ def test_some_clips_of_a_subject_come_together_and_alternate_between_classes():
         assert sorted(labels[four]) == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("together", [2, 3, 4])
+def test_classes_stay_as_many_where_some_subjects_show_only_one(together):
+    labels = np.array([0] * 50 + [0, 1] * 25)
+    subjects = [f"posed{i % 10}" for i in range(50)] + [f"both{i // 5}" for i in range(50)]
+    options = {"sampling": "subjects", "count": 3000, "subjects": subjects, "together": together}
+    drawn = labels[epoch_order(labels, torch.Generator().manual_seed(0), **options).numpy()]
+    assert drawn.mean() == pytest.approx(0.5, abs=0.03)
+
+
 def test_what_cannot_be_drawn():
     with pytest.raises(ValueError, match="whose clip"):
         order(sampling="subjects")

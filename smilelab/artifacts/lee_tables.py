@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from smilelab import audit, comparison, metrics, models, resampling
-from smilelab.artifacts import lee_rows, tables
+from smilelab.artifacts import lee_anchors, lee_rows, tables
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.lee_rows import STRUCTURES, Row, depths_of, reduced
 from smilelab.artifacts.numbers import percent, reported
@@ -24,7 +24,6 @@ from smilelab.models.densenet3d import Depth
 from smilelab.runs import RunResult
 
 PRINTED_DEPTHS: tuple[Depth, ...] = (38, 62, 94)
-LIKENESS_CAPTION = "Without a network: smiles told apart by how far their mean frame is from the anchor's (percent)"
 _FEW = 0.001
 _RATES = ("accuracy", "precision", "recall", "AUC")
 _JOINED = {"windows": None, "moments": metrics.of_moments, "subjects and classes": metrics.of_subjects}
@@ -51,7 +50,7 @@ def lee2020_table3(store: ClipStore, results: Mapping[str, Results]) -> Product:
     return _product("lee2020-table3", store, rows, [*combinations(rows, 2)], [same])
 
 
-@makes("lee2020-table4", metrics, resampling, comparison, lee_rows, tables, splits, audit.likeness)
+@makes("lee2020-table4", metrics, resampling, comparison, lee_rows, tables, splits, audit.likeness, lee_anchors)
 def lee2020_table4(store: ClipStore, results: Mapping[tuple[str, Depth], Results]) -> Product:
     """Lee Table 4: neutral anchor, posed anchor and no anchor, at three depths.
 
@@ -73,31 +72,16 @@ def lee2020_table4(store: ClipStore, results: Mapping[tuple[str, Depth], Results
     }
     pairs = [(at[one, depth], at[other, depth]) for depth in depths for one, other in combinations(STRUCTURES, 2)]
     product = _product("lee2020-table4", store, [*at.values()], pairs, [])
-    product.tables[LIKENESS_CAPTION] = _likeness(store)
+    run = next((row.spec for row in at.values() if row.measured), None)
+    product.tables[lee_anchors.LIKENESS_CAPTION] = lee_anchors.likeness(store, run)
+    if run is not None:
+        product.notes += lee_anchors.left_out(store, run)
     product.notes.append(
         "A posed anchor is cut from the recording of a posed smile: light, camera and pose are alike within a "
         "recording, and posed smiles are like each other. How far that gives the class away without any network is in "
         "the last table, beside which a network with that anchor has to be seen."
     )
     return product
-
-
-def _likeness(store: ClipStore) -> pd.DataFrame:
-    label = database_label(store.database, simulated=store.simulated)
-    try:
-        found = audit.anchor_probes(store).to_dict("records")
-    except audit.AuditError as error:
-        return pd.DataFrame([{"anchor": f"{NOT_RUN}: {error}"}])
-    return pd.DataFrame(
-        {
-            "anchor": STRUCTURES[row["anchor"]],
-            "database": label,
-            "AUC": percent(row["auc"], row["auc_low"], row["auc_high"]),
-            "moments": str(row["n"]),
-            "subjects": str(row["subjects"]),
-        }
-        for row in found
-    )
 
 
 def _product(
@@ -257,6 +241,18 @@ def _as_run(row: Row) -> dict[str, str]:
             "windows an epoch": f"{settings.per_epoch:,}" if settings.per_epoch else "all",
             "batch": str(settings.batch_size),
             "selection": SELECTION_LABELS[spec.selection],
+            "sampling": settings.sampling,
+            "rate": f"{settings.learning_rate:g}, {settings.schedule}",
+            "decay": f"{settings.weight_decay:g}",
+            "dropout": f"{options.get('dropout', 0.5):g}",
+            "initialisation": str(options.get("initialisation", "standard")),
+            "varied": ", ".join(
+                [
+                    *(["mirrored"] if settings.flip else []),
+                    *([f"crops to {settings.crop:.0%}"] if settings.crop else []),
+                ]
+            ),
+            "precision": settings.precision,
         }
     stride = f"{cut.stride} in training, {cut.test_stride} in tests"
     return {**shown, "window": f"{cut.length} frames", "stride": stride, **trained}

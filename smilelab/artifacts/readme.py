@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -53,27 +54,34 @@ def structures_table(figures: Path, profile: str = "laptop") -> str:
         if key not in size.index:
             continue
         own = windows[(windows["structure"] == key[0]) & (windows["depth"] == key[1])]
+        tested = own[own["Unnamed: 2"].str.startswith("measured")].iloc[0]
         unseen = held[(held["structure"] == key[0]) & (held["depth"] == key[1])].iloc[0]
         rows.append(
             {
                 "3D DenseNet": f"{key[0]}, depth {key[1]}",
                 "data": database_label(entry["databases"][0]["database"], simulated=entry["simulated"]),
-                "windows, accuracy % [95 %]": own[own["Unnamed: 2"].str.startswith("measured")]["accuracy"].iloc[0],
-                "moments, accuracy % [95 %]": row["accuracy"],
-                "AUC % [95 %]": row["AUC"],
-                "validation moments, accuracy % [95 %]": unseen["accuracy"],
-                "majority %": row["majority"],
-                "test / validation subjects": f"{row['subjects']} / {unseen['subjects']}",
+                "test windows": _judged(tested, tested["windows"]),
+                "test moments": _judged(row, row["moments"]),
+                "validation moments": _judged(unseen, unseen["n"]),
+                "subjects, test / validation": f"{row['subjects']} / {unseen['subjects']}",
             }
         )
     rows += [
         {"3D DenseNet": f"{row['structure']}, depth 94, as printed", "data": "Lee's own recordings",
-         "windows, accuracy % [95 %]": row["accuracy"], "AUC % [95 %]": f"{row['AUC']} (windows)",
-         "test / validation subjects": "10 / 10"}
+         "test windows": f"{row['accuracy']}; AUC {row['AUC']}", "subjects, test / validation": "10 / 10"}
         for row in printed.to_dict("records")
     ]  # fmt: skip
+    head = (
+        "Accuracy % [95 %]; balanced accuracy; AUC; (majority, n). The models of a round have not been trained on its "
+        "validation subjects."
+    )
     note = f"`make paper PROFILE={profile}`, commit {entry['commit']}, {entry['made']}."
-    return f"{markdown(pd.DataFrame(rows))}\n\n{note}"
+    return f"{markdown(pd.DataFrame(rows))}\n\n{head}\n\n{note}"
+
+
+def _judged(row: Any, count: str) -> str:
+    balanced, area = (row[name].partition(" ")[0] for name in ("balanced accuracy", "AUC"))
+    return f"{row['accuracy']}; {balanced}; {area}; ({row['majority']}, {count})"
 
 
 def results_table(figures: Path, profile: str = "laptop") -> str:

@@ -117,7 +117,10 @@ class Study:
     def run(self, name: str, specs: Sequence[RunSpec], recipe: Recipe | None = None) -> list[RunResult | RunFailure]:
         """Run what is not finished on a database's store, on a GPU where there is one, and return all results."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return runs.run_all(specs, self.store(name, recipe), self.runs_root, jobs=self.jobs, device=device)
+        # Networks on windows fill a GPU's memory one at a time.
+        alone = device == "cuda" and any(spec.windows is not None for spec in specs)
+        store = self.store(name, recipe)
+        return runs.run_all(specs, store, self.runs_root, jobs=1 if alone else self.jobs, device=device)
 
     def finished(self, specs: Sequence[RunSpec]) -> list[RunResult]:
         """Return those of the runs that are finished, without running any."""

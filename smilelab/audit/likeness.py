@@ -58,8 +58,10 @@ def anchor_probes(store: ClipStore, *, length: int = LENGTH, stride: int = LENGT
     Returns
     -------
     pandas.DataFrame
-        One row a rule of :data:`RULES`: ``anchor`` and the fields of :class:`smilelab.metrics.Summary`, of which the
-        areas (spontaneous is the farther class) and counts mean something.
+        One row a rule of :data:`RULES`, and for the posed one a second without the clip that each anchor is cut from:
+        ``anchor``, ``own_clip`` (whether that clip's other windows are in it) and the fields of
+        :class:`smilelab.metrics.Summary`, of which the areas (spontaneous is the farther class) and counts mean
+        something.
 
     Raises
     ------
@@ -77,6 +79,9 @@ def anchor_probes(store: ClipStore, *, length: int = LENGTH, stride: int = LENGT
         )
     rows: list[dict[str, Any]] = []
     for rule, some in found.items():
-        summary = metrics.summarize(anchor_likeness(Anchored(windows, some)))
-        rows.append({"anchor": rule, **summary.as_dict()})
+        moments = anchor_likeness(Anchored(windows, some))
+        rows.append({"anchor": rule, "own_clip": True, **metrics.summarize(moments).as_dict()})
+        elsewhere = moments[~moments["clip_id"].isin([anchor.clip_id for anchor in some.values()])]
+        if 0 < len(elsewhere) < len(moments):
+            rows.append({"anchor": rule, "own_clip": False, **metrics.summarize(elsewhere).as_dict()})
     return pd.DataFrame(rows)

@@ -46,7 +46,7 @@ class Siamese(DenseNet3D):
     Attributes
     ----------
     anchor_rule : str
-        Which anchor the structure takes; `smilelab.windows.anchors` finds it.
+        Which anchor the structure takes; `smilelab.anchors.find` finds it.
 
     References
     ----------

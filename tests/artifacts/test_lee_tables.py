@@ -20,10 +20,13 @@ SMALL = (("depth", 22), ("frames", 15), ("size", 56), ("width", 128))
 @pytest.fixture(autouse=True, scope="module")
 def likeness():
     """What the pixels alone tell has its own tests; this store has none."""
-    rows = [{"anchor": "neutral", "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "n": 30, "subjects": 15}]
+    counts = {"own_clip": True, "n": 30, "subjects": 15}
+    rows = [{"anchor": "neutral", "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, **counts}]
     rows.append({**rows[0], "anchor": "posed", "auc": 0.81, "auc_low": 0.75, "auc_high": 0.875})
+    rows.append({**rows[1], "own_clip": False, "auc": 0.775})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lee_tables.audit, "anchor_probes", lambda store: pd.DataFrame(rows))
+        patch.setattr(lee_tables.audit, "anchor_probes", lambda store, **options: pd.DataFrame(rows))
+        patch.setattr(lee_tables.lee_anchors, "left_out", lambda store, spec: [])
         yield
 
 
@@ -99,10 +102,11 @@ def table4(store, one_wrong):
 
 
 def test_what_the_pixels_alone_tell_stands_below(table4):
-    shown = table4.tables[lee_tables.LIKENESS_CAPTION].set_index("anchor")
+    shown = table4.tables[lee_tables.lee_anchors.LIKENESS_CAPTION].set_index("anchor")
     assert shown.loc["posed anchor", "AUC"] == "81.0 [75.0, 87.5]"
     assert shown.loc["neutral anchor", "AUC"] == "50.0 [40.0, 60.0]"
-    assert set(shown["database"]) == {"simulated recordings"}
+    assert shown.loc["posed anchor, without the anchor's own clip", "AUC"] == "77.5 [75.0, 87.5]"
+    assert set(shown["database"]) == {"simulated recordings, all subjects"}
 
 
 def table(product, caption, **where):

@@ -255,10 +255,11 @@ def test_whole_network_against_numpy(options):
     model, frames = small("densenet3d", **options), clips(2, **options)
     expected = embedding(model, frames)
     with torch.inference_mode():
-        np.testing.assert_allclose(model.encoder(frames).numpy(), expected, atol=1e-4, rtol=1e-4)
+        error = np.abs(model.encoder(frames).numpy() - expected).max()
+        # Clips differ by far more than the rounding, or agreement would say little.
+        assert error < 2e-6 * np.abs(expected).max() < 0.01 * np.ptp(expected, 0).max()
         logits = expected @ arrays(model.head)["fc.weight"][0] + arrays(model.head)["fc.bias"]
-        np.testing.assert_allclose(scored(model, frames).numpy(), logits, atol=1e-3, rtol=1e-4)
-    assert np.ptp(expected, 0).max() > 1e-2
+        np.testing.assert_allclose(scored(model, frames).numpy(), logits, atol=1e-4, rtol=1e-5)
 
 
 def test_last_map_is_the_targets_output_and_its_mean_feeds_the_embedding():
