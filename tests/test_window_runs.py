@@ -16,6 +16,7 @@ from written_store import Clip, steady, write_store
 
 from smilelab import anchors, fitting, models, runs
 from smilelab.anchors import Anchored
+from smilelab.artifacts import lee_tables
 from smilelab.clips import ClipStore, ClipStoreError
 from smilelab.options import TrainingOptions
 from smilelab.parts import parts_of
@@ -206,3 +207,8 @@ def test_a_five_fold_run_killed_halfway_ends_in_the_same_predictions(store, tmp_
     whole = runs.run_all(specs, store, tmp_path / "whole", jobs=1, progress=False)
     for one, other in zip(resumed, whole, strict=True):
         assert (one.folder / "predictions.csv").read_bytes() == (other.folder / "predictions.csv").read_bytes()
+    named = ClipStore(store.path)
+    named.database = "recordings"
+    first, second = (lee_tables.lee2020_table4(named, {("neutral", 14): some}).tables for some in (resumed, whole))
+    assert len(first) == len(second) > 5
+    assert all(first[caption].equals(second[caption]) for caption in first)
