@@ -19,7 +19,7 @@ smilelab check DIR                       what a database folder holds, and what 
 smilelab moments DIR                     smiles in recordings, as a table that can be corrected, below data/moments
 smilelab preprocess uva-nemo DIR         videos to face crops, below data/clips
 smilelab reproduce --profile smoke       run the notebooks; tables and figures go to figures/
-smilelab status                          which tables and figures are made, stale or waiting
+smilelab status                          which tables and figures are made, runs done and left
 smilelab predict VIDEO...                score videos of your own
 smilelab export RUN FILE                 weights of a finished run, for predict --weights FILE
 
@@ -241,26 +241,39 @@ def reproduce(profile: str, only: tuple[str, ...], databases: tuple[str, ...]) -
 
 
 @main.command()
-@click.option("--profile", "chosen", help="Only this profile; by default every profile with artifacts.")
-def status(chosen: str | None) -> None:
-    """List every table and figure of both papers: made, stale, or waiting for which runs or data."""
-    from smilelab import runs
+@click.option("--profile", "chosen", help="Only this profile; by default every profile with artifacts or a plan.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes the expected time is for; all cores by default.")
+def status(chosen: str | None, jobs: int | None) -> None:
+    """List every table and figure of both papers: made, stale, or waiting for which runs or data.
+
+    Below them, of every experiment that has been planned, the runs done and left, and how long those will take.
+    """
+    import joblib
+
+    from smilelab import plans, runs
     from smilelab.artifacts import load_makers
     from smilelab.artifacts.gallery import Gallery
     from smilelab.artifacts.study import home
 
     load_makers()
     place = home()
-    found = [path.parent.name for path in sorted((place / "figures").glob("*/manifest.json"))]
-    for profile in [chosen] if chosen else found or ["smoke"]:
-        click.echo(f"profile {profile}")
-        for row in Gallery(profile, place / "figures", place).status().to_dict("records"):
-            click.echo(f"  {row['artifact']:<16} {row['state']:<8} {row['detail']}")
     root = place / "data" / "runs"
-    failed = runs.failures(root)
-    click.echo(f"{len(runs.collect(root))} runs finished, {len(failed)} failed in {root}")
-    for row in failed.to_dict("records"):
-        click.echo(f"  {row['run']}: {row['error']}")
+    found = {path.parent.name for path in (place / "figures").glob("*/manifest.json")} | set(plans.profiles(root))
+    try:
+        for profile in [chosen] if chosen else sorted(found) or ["smoke"]:
+            click.echo(f"profile {profile}")
+            for row in Gallery(profile, place / "figures", place).status().to_dict("records"):
+                click.echo(f"  {row['artifact']:<16} {row['state']:<8} {row['detail']}")
+            for row in plans.progress(root, profile, processes=jobs or joblib.cpu_count()).to_dict("records"):
+                click.echo(f"  {row['experiment']:<16} {plans.describe(row)}")
+                if row["failed"]:
+                    click.echo(f"    {row['failed']} failed, first: {row['first_error']}")
+        failed = runs.failures(root)
+        click.echo(f"{len(runs.collect(root))} runs finished, {len(failed)} failed in {root}")
+        for row in failed.to_dict("records"):
+            click.echo(f"  {row['run']}: {row['error']}")
+    except (ValueError, OSError) as error:
+        _fail(error)
 
 
 @main.command()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,8 @@ class Fitted:
         The epoch kept; 0 where there are none.
     history : pandas.DataFrame
         A row an epoch.
+    along : Fitted, optional
+        What the same training gives for :attr:`RunSpec.along`.
     """
 
     spec: RunSpec
@@ -42,15 +44,16 @@ class Fitted:
     score: Callable[[Part], np.ndarray]
     epoch: int
     history: pd.DataFrame
+    along: Fitted | None = None
 
     def scored(self, part: Part) -> pd.DataFrame:
         """Predictions of a part: a row a sample, with ``probability``, ``fold`` and ``seed``."""
-        columns = [column for column in ("clip_id", "start", "subject", "label") if column in part.table]
+        columns = [name for name in ("database", "clip_id", "start", "subject", "label") if name in part.table]
         probability = self.score(part) if len(part.table) else np.empty(0)
         return part.table[columns].assign(probability=probability, fold=self.spec.fold, seed=self.spec.seed)
 
 
-def fit(spec: RunSpec, store: ClipStore, *, device: str, checkpoint: Path) -> Fitted:
+def fit(spec: RunSpec, store: ClipStore, *, device: str, checkpoint: Path, others: Sequence[ClipStore] = ()) -> Fitted:
     """Fit a specification on its training part.
 
     Parameters
@@ -62,22 +65,33 @@ def fit(spec: RunSpec, store: ClipStore, *, device: str, checkpoint: Path) -> Fi
         A torch device.
     checkpoint : Path
         From which an interrupted training goes on.
+    others : sequence of ClipStore
+        The stores that ``spec.tests`` names, among others.
 
     Returns
     -------
     Fitted
+
+    Raises
+    ------
+    RunError
+        See :func:`smilelab.parts.parts_of`; or training options that contradict the variant of the model.
     """
     if spec.model in models.names():
-        return _network(spec, store, device, checkpoint)
+        own = models.training_of(spec.model)
+        if contradicted := [name for name, value in own.items() if getattr(spec.training, name) != value]:
+            name = contradicted[0]
+            raise RunError(f"{spec.model}: {name} is {getattr(spec.training, name)!r}, expected {own[name]!r}.")
+        return _network(spec, store, device, checkpoint, others)
     return _baseline(spec, store)
 
 
-def _network(spec: RunSpec, store: ClipStore, device: str, checkpoint: Path) -> Fitted:
+def _network(spec: RunSpec, store: ClipStore, device: str, checkpoint: Path, others: Sequence[ClipStore]) -> Fitted:
     seed, settings = seed_of(spec), spec.training
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = models.build(spec.model, **dict(spec.model_options))
-    parts = parts_of(spec, store, models.anchor_rule(model))
+    parts = parts_of(spec, store, models.anchor_rule(model), others)
     select = {"validation": "validation", "last": "last", "best-on-test": "test"}[spec.selection]
     chosen_on = {"validation": parts.validation, "test": parts.test}
     trained = training.train(
@@ -91,15 +105,21 @@ def _network(spec: RunSpec, store: ClipStore, device: str, checkpoint: Path) -> 
         select=select,
         checkpoint=checkpoint,
     )
-    model.load_state_dict(trained.state_dict)
 
-    def score(part: Part) -> np.ndarray:
-        return training.predict(
-            model, part.clips, batch_size=settings.batch_size, device=device, precision=settings.precision
-        )
+    def kept(what: RunSpec, state: dict[str, torch.Tensor], epoch: int, history: pd.DataFrame) -> Fitted:
+        def score(part: Part) -> np.ndarray:
+            model.load_state_dict(state)
+            return training.predict(
+                model, part.clips, batch_size=settings.batch_size, device=device, precision=settings.precision
+            )
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    return Fitted(spec, parts, state, score, trained.best_epoch, trained.history)
+        return Fitted(what, parts, {name: value.contiguous() for name, value in state.items()}, score, epoch, history)
+
+    fitted = kept(spec, trained.state_dict, trained.best_epoch, trained.history)
+    if spec.along is None:
+        return fitted
+    seen = trained.history[["epoch", "train_loss"]]
+    return replace(fitted, along=kept(spec.along, trained.last_state_dict, settings.epochs, seen))
 
 
 def _baseline(spec: RunSpec, store: ClipStore) -> Fitted:

@@ -68,6 +68,9 @@ class TrainingOptions:
         Parts in which a batch goes through the model before one step: less memory, other batch statistics.
     compile : bool
         Compile the model's forward and backward pass (torch.compile): pays on a GPU, after minutes of compiling.
+    bucket : int
+        Batches whose clips are sorted by length together before they are cut; 0 is off (our choice). See
+        `smilelab.sampling.batches`.
     """
 
     epochs: int = 60
@@ -86,6 +89,7 @@ class TrainingOptions:
     schedule: str = field(default="constant", metadata=LATER)
     accumulate: int = field(default=1, metadata=LATER)
     compile: bool = field(default=False, metadata=LATER)
+    bucket: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         named = {"loss": LOSSES, "precision": PRECISIONS, "sampling": SAMPLINGS, "schedule": SCHEDULES}
@@ -103,6 +107,12 @@ class TrainingOptions:
         if not 0 <= self.crop < 1 or self.per_epoch < 0:
             raise ValueError(
                 f"crop is {self.crop} and per_epoch {self.per_epoch}; expected a share from 0 to below 1 and 0 or more"
+            )
+
+        if self.bucket < 0 or (self.bucket and self.sampling != "all"):
+            raise ValueError(
+                f"bucket is {self.bucket} and sampling {self.sampling!r}; expected 0 or more, and 0 unless sampling is "
+                "'all', because sorting takes apart what the others put into a batch"
             )
 
     def rate(self, epoch: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +13,17 @@ from smilelab import anchors
 from smilelab.anchors import Anchored, AnchorRule, Anchors
 from smilelab.clips import ClipStore
 from smilelab.datasets import splits
+from smilelab.protocols import divisions, rounds_name, rounds_of, split_name
 from smilelab.scoring import Clips
-from smilelab.specs import RunError, RunSpec, WindowOptions, folds_of, rounds_name, rounds_of, split_name
+from smilelab.specs import RunError, RunSpec, WindowOptions
 from smilelab.windows import Windows
 
 
 class Part(NamedTuple):
-    """Samples in one order: `table` has a row each (``clip_id, subject, label``, and ``start`` of a window)."""
+    """Samples in one order, a row each in `table`: ``clip_id, subject, label``.
+
+    Of a window also ``start``; of clips of several databases also ``database``.
+    """
 
     table: pd.DataFrame
     clips: Clips
@@ -37,7 +42,9 @@ class Parts(NamedTuple):
     test: Part
 
 
-def parts_of(spec: RunSpec, store: ClipStore, anchor_rule: AnchorRule = "none") -> Parts:
+def parts_of(
+    spec: RunSpec, store: ClipStore, anchor_rule: AnchorRule = "none", others: Sequence[ClipStore] = ()
+) -> Parts:
     """Collect a run's samples; frames are read when they are asked for.
 
     Parameters
@@ -47,6 +54,8 @@ def parts_of(spec: RunSpec, store: ClipStore, anchor_rule: AnchorRule = "none") 
         The store that ``spec.store`` names.
     anchor_rule : {"neutral", "posed", "none"}
         What the model compares with.
+    others : sequence of ClipStore
+        The stores that ``spec.tests`` names, among others.
 
     Returns
     -------
@@ -56,31 +65,39 @@ def parts_of(spec: RunSpec, store: ClipStore, anchor_rule: AnchorRule = "none") 
     Raises
     ------
     RunError
-        Other folds than specified, a part without samples, or a model with an anchor on whole clips.
+        Other folds than specified, a part without samples, a store that is not given, or an anchor that is not among
+        those compared or for other databases.
     """
-    train, validation, test = _clip_ids(spec, store)
-    if spec.windows is None:
-        if anchor_rule != "none":
-            raise RunError(f"{spec.model} compares windows with an anchor; give the specification windows.")
-        return Parts(*(_whole_clips(store, some) for some in (train, validation, test)))
-    options = spec.windows
-    rules: list[AnchorRule] = ["neutral", "posed"] if options.comparable else [anchor_rule]
+    rules = _rules(spec, anchor_rule)
+    length = anchors.clip_length(store) if spec.windows is None and rules else (spec.windows or WindowOptions()).length
     found: dict[AnchorRule, Anchors] = {
-        rule: anchors.find(store, rule, length=options.length, seed=spec.partition_seed or 0)
-        for rule in rules
-        if rule != "none"
+        rule: anchors.find(store, rule, length=length, seed=spec.partition_seed or 0) for rule in rules
     }
-    cut = [
-        _windows(store, some, options, stride, found, anchor_rule)
-        for some, stride in ((train, options.stride), (validation, options.test_stride), (test, options.test_stride))
-    ]
-    for name, part, needed in (("training", cut[0], train), ("test", cut[2], test), ("validation", cut[1], validation)):
-        if needed and not len(part.table):
+    sides = [*_clip_ids(spec, store)]
+    if found and (spec.windows is None or spec.compared):
+        kept = set(anchors.comparable(store, found))
+        sides = [[clip_id for clip_id in some if clip_id in kept] for some in sides]
+    if spec.windows is None:
+        if spec.tests and found:
+            raise RunError(f"{spec.model} is tested on other databases; expected a model without an anchor.")
+        parts = [_whole_clips(store, some, found.get(anchor_rule)) for some in sides]
+        if spec.tests:
+            parts[2] = _elsewhere(spec, others)
+    else:
+        strides = spec.windows.stride, spec.windows.test_stride, spec.windows.test_stride
+        parts = [
+            _windows(store, some, spec.windows, stride, found, anchor_rule)
+            for some, stride in zip(sides, strides, strict=True)
+        ]
+    needed = (True, spec.selection == "validation" or spec.partition_seed is not None, True)
+    for name, part, wanted in zip(("training", "validation", "test"), parts, needed, strict=True):
+        if wanted and not len(part.table):
+            what = "clip" if spec.windows is None else f"window of {spec.windows.length} frames"
             raise RunError(
-                f"fold {spec.fold}: no {name} window of {options.length} frames is left of {len(needed)} clips; "
-                "expected longer clips at the full frame rate, and of each subject a neutral face and a posed smile."
+                f"fold {spec.fold}: no {name} {what} is left; expected longer clips, for windows at the full frame "
+                "rate, and of each subject the anchors that are compared."
             )
-    return Parts(*cut)
+    return Parts(*parts)
 
 
 def seed_of(spec: RunSpec) -> int:
@@ -88,9 +105,30 @@ def seed_of(spec: RunSpec) -> int:
     return int.from_bytes(hashlib.sha256(f"{spec.seed}|{spec.fold}".encode()).digest()[:4], "big")
 
 
-def _whole_clips(store: ClipStore, clip_ids: list[str]) -> Part:
+def _rules(spec: RunSpec, anchor_rule: AnchorRule) -> list[AnchorRule]:
+    """Anchors that decide what is left out: of all models that are compared, or of this one alone."""
+    if spec.compared:
+        if anchor_rule not in ("none", *spec.compared):
+            raise RunError(f"{spec.model} has a {anchor_rule} anchor; expected it among {', '.join(spec.compared)}.")
+        return [*spec.compared]
+    if spec.windows is not None and spec.windows.comparable:
+        return ["neutral", "posed"]
+    return [] if anchor_rule == "none" else [anchor_rule]
+
+
+def _whole_clips(store: ClipStore, clip_ids: list[str], some: Anchors | None = None) -> Part:
     table = store.usable.loc[clip_ids, ["subject", "label"]].astype({"label": int}).rename_axis("clip_id").reset_index()
-    return Part(table, [store.frames(clip_id) for clip_id in clip_ids])
+    clips = [store.frames(clip_id) for clip_id in clip_ids]
+    return Part(table, clips if some is None else Anchored(clips, some, store=store, table=table))
+
+
+def _elsewhere(spec: RunSpec, others: Sequence[ClipStore]) -> Part:
+    by_hash = {other.hash: other for other in others}
+    if missing := [name for name, store in spec.tests if store not in by_hash]:
+        raise RunError(f"{spec.model} is tested on {missing[0]}; give the clip store of it too.")
+    parts = [_whole_clips(by_hash[store], list(by_hash[store].usable.index)) for _, store in spec.tests]
+    named = [part.table.assign(database=name) for (name, _), part in zip(spec.tests, parts, strict=True)]
+    return Part(pd.concat(named, ignore_index=True), [clip for part in parts for clip in part.clips])
 
 
 def _windows(
@@ -120,14 +158,11 @@ def _clip_ids(spec: RunSpec, store: ClipStore) -> tuple[list[str], list[str], li
             table.index[table["subject"].isin(some)].tolist() for some in (chosen.train, chosen.validation, chosen.test)
         )
         return train, held, test
-    folds = folds_of(store).tests
-    _check(spec, split_name(store), len(folds))
-    test = list(folds[spec.fold - 1])
-    rest = [clip_id for number, fold in enumerate(folds, start=1) if number != spec.fold for clip_id in fold]
-    if not test or not rest:
+    folds = divisions(store, spec.protocol)
+    _check(spec, split_name(store, spec.protocol), len(folds))
+    rest, test = map(list, folds[spec.fold - 1])
+    if not rest or not (test or spec.tests):
         raise RunError(f"fold {spec.fold} has {len(test)} test and {len(rest)} training clips, expected some of both.")
-    if shared := set(table.loc[test, "subject"]) & set(table.loc[rest, "subject"]):
-        raise RunError(f"fold {spec.fold}: subject {min(shared)} is on both sides; expected unseen test subjects.")
     held = []
     if spec.selection == "validation":
         # The validation subjects depend on fold and trial alone, so that variants are compared on equal ground.

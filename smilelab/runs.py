@@ -14,7 +14,7 @@ import subprocess
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from smilelab import __version__, metrics, models, parallel
 from smilelab.checkpoint import OtherTraining
 from smilelab.clips import ClipStore
 from smilelab.files import locked, write_atomically
-from smilelab.fitting import fit
+from smilelab.fitting import Fitted, fit
 from smilelab.parts import Part, parts_of
 from smilelab.specs import RunError, RunSpec
 
@@ -60,7 +60,8 @@ class RunResult:
         """One row a test clip: ``clip_id, subject, label, probability, fold, seed``.
 
         Of a run on windows one row a window, with its first frame ``start``; under Lee & Lee's protocol also the
-        validation subjects, told apart by ``part`` ("test" or "validation").
+        validation subjects, told apart by ``part`` ("test" or "validation"); of one tested on other databases also
+        ``database``.
         """
         return pd.read_csv(self.folder / "predictions.csv", dtype={"clip_id": str, "subject": str}, **_PLAIN_TEXT)
 
@@ -69,13 +70,18 @@ class RunResult:
         """The kept weights."""
         return self.folder / "model.safetensors"
 
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run, s, in one process of one thread."""
+        return float(json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))["seconds"])
+
     def model(self) -> torch.nn.Module:
         """Build the network with the kept weights, in evaluation mode."""
         model = models.build(self.spec.model, **dict(self.spec.model_options))
         model.load_state_dict(load_file(self.weights))
         return model.eval()
 
-    def samples(self, store: ClipStore, part: str = "test") -> Part:
+    def samples(self, store: ClipStore, part: str = "test", *, others: Sequence[ClipStore] = ()) -> Part:
         """Return what the run was tested (or trained, or validated) on, with the anchors of its model.
 
         Parameters
@@ -83,9 +89,11 @@ class RunResult:
         store : ClipStore
             The store that the specification names.
         part : {"train", "validation", "test"}
+        others : sequence of ClipStore
+            Where it was tested on other databases, their stores.
         """
         rule = models.anchor_rule(self.spec.model) if self.spec.model in models.names() else "none"
-        return getattr(parts_of(self.spec, store, rule), part)
+        return getattr(parts_of(self.spec, store, rule, others), part)
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,9 @@ def load(folder: str | Path) -> RunResult:
     return RunResult(RunSpec.from_dict(json.loads((folder / "spec.json").read_text(encoding="utf-8"))), folder)
 
 
-def run(spec: RunSpec, store: ClipStore, root: str | Path, *, device: str = "cpu") -> RunResult:
+def run(
+    spec: RunSpec, store: ClipStore, root: str | Path, *, device: str = "cpu", others: Sequence[ClipStore] = ()
+) -> RunResult:
     """Train, select, test and write one run, or load it when it is finished.
 
     On a CPU it computes in one thread, so that the result does not depend on the machine's number of cores.
@@ -131,6 +141,8 @@ def run(spec: RunSpec, store: ClipStore, root: str | Path, *, device: str = "cpu
         Folder of all runs.
     device : str
         A torch device.
+    others : sequence of ClipStore
+        The stores that ``spec.tests`` names, among others.
 
     Returns
     -------
@@ -152,26 +164,36 @@ def run(spec: RunSpec, store: ClipStore, root: str | Path, *, device: str = "cpu
         torch.set_num_threads(1)
         try:
             try:
-                result = _compute(spec, store, part, device)
+                results = _compute(spec, store, part, device, others)
             except OtherTraining as error:
                 # Code or libraries changed since the run was interrupted: half of each would be a result of neither.
                 warnings.warn(f"{error}; the run starts from the beginning", stacklevel=2)
                 shutil.rmtree(part)
                 part.mkdir()
-                result = _compute(spec, store, part, device)
+                results = _compute(spec, store, part, device, others)
         finally:
             torch.set_num_threads(threads)
-        folder = root / spec.hash
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(result, folder)
+        if spec.along is not None:
+            # Nobody who holds that run's lock ever waits for this one's.
+            with locked(root / ".locks" / spec.along.hash):
+                if find(spec.along, root) is None:
+                    _keep(results[spec.along], spec.along, root)
+        result = _keep(results[spec], spec, root)
         shutil.rmtree(part, ignore_errors=True)
-        (root / f"{spec.hash}.failed.json").unlink(missing_ok=True)
+    return result
+
+
+def _keep(written: Path, spec: RunSpec, root: Path) -> RunResult:
+    folder = root / spec.hash
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(written, folder)
+    (root / f"{spec.hash}.failed.json").unlink(missing_ok=True)
     return RunResult(spec, folder)
 
 
 def run_all(
     specs: Iterable[RunSpec],
-    store: ClipStore,
+    stores: ClipStore | Iterable[ClipStore],
     root: str | Path,
     *,
     jobs: int | None = None,
@@ -187,8 +209,8 @@ def run_all(
     ----------
     specs : iterable of RunSpec
         What to run; repeated ones are run once.
-    store : ClipStore
-        The store that all of them name.
+    stores : ClipStore or iterable of ClipStore
+        The stores that they name, for training and for test.
     root : str or Path
         Folder of all runs.
     jobs : int, optional
@@ -201,24 +223,38 @@ def run_all(
     Returns
     -------
     list of RunResult or RunFailure
-        In the order of ``specs``.
+        In the order of ``specs``; a specification that names a store which is not given is a failure.
     """
     specs = list(specs)
+    by_hash = {store.hash: store for store in (stores if isinstance(stores, Iterable) else [stores])}
     outcome: dict[str, RunResult | RunFailure] = {}
     pending: dict[str, RunSpec] = {}
     for spec in specs:
         if (done := find(spec, root)) is not None:
             outcome[spec.hash] = done
+        elif missing := [(name, store) for name, store in _named(spec) if store not in by_hash]:
+            error = "RunError: the store of {} is not given, expected {}; specify the run anew.".format(*missing[0])
+            outcome[spec.hash] = _record(spec, Path(root), error)
         else:
             pending[spec.hash] = spec
-    total = len(pending)
-    with _bar(total, progress and total > 0, "runs") as advance, warnings.catch_warnings():
+    # Some runs come along with others; what is still missing of them then runs by itself.
+    along = {spec.along.hash for spec in pending.values() if spec.along is not None}
+    waves = [[spec for spec in pending.values() if (spec.hash in along) == late] for late in (False, True)]
+    with _bar(len(pending), progress and len(pending) > 0, "runs") as advance, warnings.catch_warnings():
         # Workers keep freed memory on purpose (smilelab.allocator); joblib takes that for a leak and says so.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-        tasks = [(spec, store.path, str(root), device) for spec in pending.values()]
-        for finished in parallel.each(_run_or_record, tasks, jobs=jobs, died=_died):
-            outcome[finished.spec.hash] = finished
-            advance()
+        for wave in waves:
+            found = {spec.hash: done for spec in wave if (done := find(spec, root)) is not None}
+            outcome |= found
+            advance(len(found))
+            tasks = [
+                (spec, [by_hash[store].path for _, store in _named(spec)], str(root), device)
+                for spec in wave
+                if spec.hash not in found
+            ]
+            for finished in parallel.each(_run_or_record, tasks, jobs=jobs, died=_died):
+                outcome[finished.spec.hash] = finished
+                advance()
     return [outcome[spec.hash] for spec in specs]
 
 
@@ -243,14 +279,20 @@ def failures(root: str | Path) -> pd.DataFrame:
     return pd.DataFrame([json.loads(path.read_text(encoding="utf-8")) for path in paths])
 
 
-def _run_or_record(spec: RunSpec, store: Path, root: str, device: str) -> RunResult | RunFailure:
+def _named(spec: RunSpec) -> list[tuple[str, str]]:
+    """Database and hash of the stores that a specification names, the one it is trained on first."""
+    return [(spec.database, spec.store), *spec.tests]
+
+
+def _run_or_record(spec: RunSpec, stores: list[Path], root: str, device: str) -> RunResult | RunFailure:
     try:
-        return run(spec, ClipStore(store), root, device=device)
+        store, *others = map(ClipStore, stores)
+        return run(spec, store, root, device=device, others=others)
     except Exception as error:  # whatever a run raises is its own failure, not that of the others
         return _record(spec, Path(root), f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
-def _died(spec: RunSpec, _store: Path, root: str, _device: str) -> RunFailure:
+def _died(spec: RunSpec, _stores: list[Path], root: str, _device: str) -> RunFailure:
     return _record(spec, Path(root), "the process of the run died; it may have run out of memory")
 
 
@@ -260,34 +302,52 @@ def _record(spec: RunSpec, root: Path, error: str, trace: str = "") -> RunFailur
     return RunFailure(spec, error)
 
 
-def _compute(spec: RunSpec, store: ClipStore, part: Path, device: str) -> Path:
+def _compute(
+    spec: RunSpec, store: ClipStore, part: Path, device: str, others: Sequence[ClipStore]
+) -> dict[RunSpec, Path]:
+    """Fit a specification; the folders of its results and of those that come along."""
     started = time.perf_counter()
     if store.hash != spec.store:
         raise RunError(f"found store {store.hash}, expected {spec.store}; specify the run anew on this store.")
-    fitted = fit(spec, store, device=device, checkpoint=part / "checkpoint.pt")
-    parts = fitted.parts
+    fitted = fit(spec, store, device=device, checkpoint=part / "checkpoint.pt", others=others)
+    written = {}
+    for number, result in enumerate(filter(None, (fitted, fitted.along))):
+        folder = part / f"result{number}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        _write(result, folder, simulated=store.simulated)
+        _write_json(folder / "environment.json", _environment(device, time.perf_counter() - started))
+        written[result.spec] = folder
+    return written
+
+
+def _write(fitted: Fitted, folder: Path, *, simulated: bool) -> None:
+    spec, parts = fitted.spec, fitted.parts
     test = fitted.scored(parts.test)
     counts = {"train_clips": len(parts.train.table), "validation_clips": len(parts.validation.table)}
-    if spec.windows is None:
-        summary = metrics.summarize(test)
-    else:
-        summary = metrics.summarize(metrics.of_moments(test))
+    if spec.windows is not None:
         counts["test_windows"] = len(test)
     predictions = test
     if spec.partition_seed is not None:
         validation = fitted.scored(parts.validation)
         predictions = pd.concat([test.assign(part="test"), validation.assign(part="validation")], ignore_index=True)
-    result = part / "result"
-    shutil.rmtree(result, ignore_errors=True)
-    result.mkdir()
-    _write_json(result / "spec.json", spec.as_dict())
-    _write_json(result / "metrics.json", {**summary.as_dict(), **counts, "epoch": fitted.epoch})
-    fitted.history.to_csv(result / "history.csv", index=False)
-    predictions.to_csv(result / "predictions.csv", index=False)
-    provenance = {"spec": json.dumps(spec.as_dict(), sort_keys=True), "simulated": str(store.simulated).lower()}
-    save_file(fitted.state, result / "model.safetensors", metadata=provenance)
-    _write_json(result / "environment.json", _environment(device, time.perf_counter() - started))
-    return result
+    _write_json(folder / "spec.json", spec.as_dict())
+    _write_json(folder / "metrics.json", {**_scores(spec, test), **counts, "epoch": fitted.epoch})
+    fitted.history.to_csv(folder / "history.csv", index=False)
+    predictions.to_csv(folder / "predictions.csv", index=False)
+    provenance = {"spec": json.dumps(spec.as_dict(), sort_keys=True), "simulated": str(simulated).lower()}
+    save_file(fitted.state, folder / "model.safetensors", metadata=provenance)
+
+
+def _scores(spec: RunSpec, test: pd.DataFrame) -> dict[str, float]:
+    """Scores of the test clips; windows are judged together, databases apart."""
+    if spec.tests:
+        return {
+            f"{name}_{key}": value
+            for name, _ in spec.tests
+            for key, value in metrics.summarize(test[test["database"] == name]).as_dict().items()
+        }
+    return metrics.summarize(test if spec.windows is None else metrics.of_moments(test)).as_dict()
 
 
 def _environment(device: str, seconds: float) -> dict[str, Any]:
@@ -322,7 +382,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 @contextmanager
 def _bar(total: int, shown: bool, unit: str) -> Iterator[Any]:
     if not shown:
-        yield lambda: None
+        yield lambda count=1: None
         return
     from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""Which clips an epoch of training takes, and in which order."""
+"""Which clips an epoch of training takes, in which order, and which of them share a batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["SAMPLINGS", "epoch_order"]
+__all__ = ["SAMPLINGS", "batches", "epoch_order"]
 
 SAMPLINGS = ("all", "classes", "subjects")
 
@@ -85,3 +85,42 @@ def epoch_order(
         # A subject who shows one class puts it ahead; the other then comes until it has caught up.
         first = 1 - first if counts[0] == counts[1] else counts.index(min(counts))
     return torch.tensor(drawn[:count])
+
+
+def batches(
+    order: Tensor, batch_size: int, shuffler: torch.Generator, *, bucket: int = 0, lengths: np.ndarray | None = None
+) -> list[Tensor]:
+    """Cut an epoch into batches, of clips of like length where that is asked for.
+
+    Parameters
+    ----------
+    order : Tensor, int64 (n,)
+        As `epoch_order` draws it.
+    batch_size : int
+        Clips in a batch; the last one may be smaller.
+    shuffler : torch.Generator
+        Moves on where `bucket` is not 0.
+    bucket : int
+        So many batches' worth of clips are sorted by length before they are cut, and all batches come in a new random
+        order. The more, the more alike in length, and the less random, are those that share a batch: where one class
+        has the longer clips, batches come to differ in their share of the classes. 0 leaves the order as it is.
+    lengths : int array, by clip, optional
+        Frames of each clip; needed where `bucket` is not 0.
+
+    Returns
+    -------
+    list of Tensor, int64 (batch_size,)
+    """
+    if not bucket:
+        return list(order.split(batch_size))
+    if lengths is None:
+        raise ValueError(f"bucket is {bucket}, but nobody said how long each clip is; give the lengths")
+    # The smaller batch keeps the clips that chance gave it: those left over by sorting would be the longest.
+    full = len(order) - len(order) % batch_size
+    frames = torch.as_tensor(np.asarray(lengths))[order]
+    cut: list[Tensor] = []
+    for start in range(0, full, bucket * batch_size):
+        some = slice(start, min(start + bucket * batch_size, full))
+        cut += order[some][frames[some].argsort(stable=True)].split(batch_size)
+    shuffled = [cut[i] for i in torch.randperm(len(cut), generator=shuffler).tolist()]
+    return [*shuffled, *order[full:].split(batch_size)] if full < len(order) else shuffled

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from smilelab import models
+from smilelab.anchors import AnchorRule
 from smilelab.clips import ClipStore
-from smilelab.datasets.splits import OFFICIAL, Folds, Partition, five_fold
 from smilelab.options import LATER, TrainingOptions, as_dict
+from smilelab.protocols import ELSEWHERE, FOLDS, divisions, rounds_name, rounds_of, split_name
 from smilelab.windows import LENGTH
 
 SELECTIONS = ("validation", "last", "best-on-test")
@@ -66,7 +68,7 @@ class RunSpec:
     store : str
         Hash of the clip store (recipe and content).
     split : str
-        Name of the folds, as :func:`split_name` gives it.
+        Name of the folds, as :func:`smilelab.protocols.split_name` gives it.
     fold : int
         Test fold, counted from 1.
     seed : int
@@ -89,6 +91,14 @@ class RunSpec:
     partition_seed : int, optional
         Draws the subjects for training, validation and test as Lee & Lee do (:func:`splits.five_fold`), in place of
         the database's folds; ``fold`` is then the round, whose own subjects validate.
+    protocol : str
+        Who trains and who is tested; see :func:`smilelab.protocols.divisions`.
+    tests : tuple of (str, str)
+        Under the protocol "elsewhere": database and store hash of each store that is tested.
+    compared : tuple of {"neutral", "posed"}
+        Anchors of all models that are compared with this one, which may have none: clips that one of them cannot be
+        judged on are left out; see :func:`smilelab.anchors.comparable`. By default what this model's own anchor asks
+        for, or ``windows.comparable``.
     """
 
     database: str
@@ -104,12 +114,25 @@ class RunSpec:
     labels: str = "true"
     windows: WindowOptions | None = field(default=None, metadata=LATER)
     partition_seed: int | None = field(default=None, metadata=LATER)
+    protocol: str = field(default=FOLDS, metadata=LATER)
+    tests: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
+    compared: tuple[AnchorRule, ...] = field(default=(), metadata=LATER)
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("selection", self.selection, SELECTIONS), ("labels", self.labels, LABELS)):
             if value not in allowed:
                 raise RunError(f"{name}: found {value!r}, expected one of {', '.join(allowed)}.")
+        if (self.protocol == ELSEWHERE) != bool(self.tests):
+            raise RunError(
+                f"protocol {self.protocol!r}: found {len(self.tests)} other stores to test, expected "
+                + ("one at least." if self.protocol == ELSEWHERE else "none.")
+            )
+        if self.protocol != FOLDS and (self.partition_seed is not None or (self.tests and self.windows is not None)):
+            raise RunError(f"protocol {self.protocol!r} knows neither Lee & Lee's rounds nor, elsewhere, windows.")
+        if self.tests and self.selection == "best-on-test":
+            raise RunError("protocol 'elsewhere': no epoch is chosen on other databases; select validation or last.")
         object.__setattr__(self, "model_options", tuple(sorted((str(k), v) for k, v in self.model_options)))
+        object.__setattr__(self, "tests", tuple((str(name), str(store)) for name, store in self.tests))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the specification as it is written to ``spec.json``."""
@@ -126,6 +149,11 @@ class RunSpec:
         canonical = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
+    @property
+    def along(self) -> RunSpec | None:
+        """The run that the same training gives too: the last epoch, where the epoch is chosen on the test fold."""
+        return replace(self, selection="last") if self.selection == "best-on-test" else None
+
     @staticmethod
     def from_dict(content: dict[str, Any]) -> RunSpec:
         """Read back what :meth:`as_dict` gave."""
@@ -134,36 +162,9 @@ class RunSpec:
         options = tuple(content.pop("model_options").items())
         windows = WindowOptions(**content.pop("windows")) if "windows" in content else None
         training = TrainingOptions(**content.pop("training"))
+        content["compared"] = tuple(content.pop("compared", ()))
+        content["tests"] = tuple((name, store) for name, store in content.pop("tests", ()))
         return RunSpec(training=training, model_options=options, windows=windows, **content)
-
-
-def folds_of(store: ClipStore) -> Folds:
-    """Folds of a store, over its usable clips."""
-    tests = tuple(tuple(test) for test in store.folds())
-    return Folds(tests, store.folds_source, official=store.folds_source == OFFICIAL)
-
-
-def split_name(store: ClipStore) -> str:
-    """Name of a store's folds: their kind and a hash of their membership."""
-    folds = folds_of(store)
-    return f"{'official' if folds.official else 'other'}-{folds.fingerprint()}"
-
-
-def rounds_name(rounds: Sequence[Partition]) -> str:
-    """Name of the rounds of Lee & Lee's protocol: a hash of who is where."""
-    canonical = json.dumps([[part.train, part.validation, part.test] for part in rounds])
-    return f"rounds-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
-
-
-def rounds_of(store: ClipStore, seed: int) -> list[Partition]:
-    """Training, validation and test subjects of each round of Lee & Lee's protocol on a store.
-
-    Raises
-    ------
-    SplitError
-        Too few subjects.
-    """
-    return five_fold(store.usable.reset_index()[["clip_id", "label", "subject"]], seed=seed)
 
 
 def specify(
@@ -172,20 +173,28 @@ def specify(
     folds: Sequence[int] = (),
     trials: int = 1,
     partition_seed: int | None = None,
+    protocol: str = FOLDS,
+    tests: Sequence[ClipStore] = (),
     **fields: Any,
 ) -> list[RunSpec]:
     """Specify one run per fold and trial on a store.
+
+    Options of the training that belong to a variant of a model (:func:`smilelab.models.training_of`) are set.
 
     Parameters
     ----------
     store : ClipStore
         The clips.
     folds : sequence of int
-        Test folds, counted from 1; empty means all in which a usable clip is left.
+        Test folds, counted from 1; empty means all. Those in which no usable clip is left are left out.
     trials : int
         Seeds 0, 1, ... per fold.
     partition_seed : int, optional
         See :class:`RunSpec`; ``folds`` are then rounds.
+    protocol : str
+        See :func:`smilelab.protocols.divisions`.
+    tests : sequence of ClipStore
+        The stores that are tested under the protocol "elsewhere".
     **fields
         Further fields of :class:`RunSpec`.
 
@@ -193,21 +202,25 @@ def specify(
     ------
     RunError
         A fold that the store does not have.
+    SplitError
+        As :func:`smilelab.protocols.divisions`.
     """
     if partition_seed is None:
-        tests: Sequence[Sequence[str]] = folds_of(store).tests
-        split = split_name(store)
+        some = [bool(division.test) or protocol == ELSEWHERE for division in divisions(store, protocol)]
+        split = split_name(store, protocol)
     else:
         rounds = rounds_of(store, partition_seed)
-        tests = [part.test for part in rounds]
+        some = [bool(part.test) for part in rounds]
         split = rounds_name(rounds)
         fields["partition_seed"] = partition_seed
-    count = len(tests)
-    chosen = list(folds) or [number for number, test in enumerate(tests, start=1) if test]
-    if bad := [number for number in chosen if not 1 <= number <= count]:
-        raise RunError(f"fold {bad[0]}: the store has folds 1 to {count}.")
+    if bad := [number for number in folds if not 1 <= number <= len(some)]:
+        raise RunError(f"fold {bad[0]}: the store has folds 1 to {len(some)}.")
+    chosen = [number for number in folds or range(1, len(some) + 1) if some[number - 1]]
+    if own := models.training_of(fields.get("model", RunSpec.model)):
+        fields["training"] = replace(fields.get("training", TrainingOptions()), **own)
+    elsewhere = tuple((other.database, other.hash) for other in tests)
     return [
-        RunSpec(store.database, store.hash, split, number, seed, **fields)
+        RunSpec(store.database, store.hash, split, number, seed, protocol=protocol, tests=elsewhere, **fields)
         for seed in range(trials)
         for number in chosen
     ]

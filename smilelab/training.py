@@ -22,7 +22,7 @@ from smilelab import checkpoint as checkpoints
 from smilelab.allocator import tune_allocator
 from smilelab.augmentation import augmented
 from smilelab.options import TrainingOptions
-from smilelab.sampling import epoch_order
+from smilelab.sampling import batches, epoch_order
 from smilelab.scoring import (
     Clips,
     autocast,
@@ -69,11 +69,14 @@ class TrainingResult:
         The epoch whose weights were selected, from 1.
     state_dict : dict of str to Tensor
         The selected weights, on the CPU.
+    last_state_dict : dict of str to Tensor
+        The weights after the last epoch, on the CPU.
     """
 
     history: pd.DataFrame
     best_epoch: int
     state_dict: dict[str, Tensor]
+    last_state_dict: dict[str, Tensor]
 
 
 def train(
@@ -158,6 +161,7 @@ def train(
     make = torch.optim.AdamW if options.decoupled else torch.optim.Adam
     optimizer = make(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     shuffler = torch.Generator().manual_seed(seed)
+    lengths = np.array([len(clip) for clip in clips]) if options.bucket else None
     history: list[dict[str, float]] = []
     best: dict[str, Any] = {"epoch": 0, "state": {}}
     with _own_random_state(device, seed):
@@ -173,7 +177,7 @@ def train(
                 group["lr"] = options.rate(epoch)
             row = {
                 "epoch": epoch,
-                "train_loss": _train_epoch(model, clips, targets, optimizer, weights, options, shuffler),
+                "train_loss": _train_epoch(model, clips, targets, optimizer, weights, options, shuffler, lengths),
             }
             if not np.isfinite(row["train_loss"]):
                 raise TrainingError(
@@ -209,9 +213,10 @@ def train(
                 )
             if progress is not None:
                 progress(row)
+    last = _on_cpu(model)
     model.load_state_dict(best["state"])
     model.eval()
-    return TrainingResult(pd.DataFrame(history), best["epoch"], best["state"])
+    return TrainingResult(pd.DataFrame(history), best["epoch"], best["state"], last)
 
 
 def _train_epoch(
@@ -222,6 +227,7 @@ def _train_epoch(
     weights: tuple[float, float],
     options: TrainingOptions,
     shuffler: torch.Generator,
+    lengths: np.ndarray | None,
 ) -> float:
     """One pass over the clips in a new order; the mean loss of a clip."""
     device = next(model.parameters()).device
@@ -237,7 +243,7 @@ def _train_epoch(
         together=options.together,
     )
     total = torch.zeros((), device=device)
-    for chosen in order.split(options.batch_size):
+    for chosen in batches(order, options.batch_size, shuffler, bucket=options.bucket, lengths=lengths):
         optimizer.zero_grad()
         for part in chosen.split(-(-options.batch_size // options.accumulate)):
             inputs = augmented(batch_of(clips, part.numpy()), device, shuffler, flip=options.flip, crop=options.crop)

@@ -14,7 +14,7 @@ FLOORS = [
         *("scoring", "registry", "files", "parallel", "resampling", "roc", "comparison"),
     },
     {"preprocess", "training", "options", "sampling", "augmentation", "baselines", "audit"},
-    {"simulator", "specs", "parts", "fitting", "runs", "explain"},
+    {"simulator", "protocols", "specs", "parts", "fitting", "plans", "runs", "explain"},
     {"artifacts", "prediction"},
     {"notebooks", "inspector"},
     {"cli"},

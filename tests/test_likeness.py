@@ -52,3 +52,48 @@ def test_without_two_anchors_there_is_nothing_to_compare(tmp_path: Path) -> None
     store = write_store(tmp_path / "s", [Clip("a", 1, "x", steady(60)), Clip("b", 1, "y", steady(60))])
     with pytest.raises(audit.AuditError, match="no window of 30 frames is left"):
         audit.anchor_probes(store)
+
+
+def cut(folder: Path, light: dict[str, int]) -> ClipStore:
+    """Two posed and a spontaneous clip of each of four subjects, each kind in a light, and no neutral recordings."""
+    kinds = {"posed1": 0, "posed2": 0, "spontaneous": 1}
+    clips = [Clip(f"{who}-{kind}", label, who, steady(60)) for who in "abcd" for kind, label in kinds.items()]
+    store = write_store(folder, clips, size=4)
+    for clip in clips:
+        level = light[clip.clip_id.split("-")[1].rstrip("12")]
+        np.save(next(folder.rglob(f"{clip.clip_id}.npy")), np.full((60, 4, 4, 3), level, np.uint8))
+    return store
+
+
+def test_whole_clips_are_told_apart_by_light_as_windows_are(tmp_path: Path) -> None:
+    probes = audit.clip_probes(cut(tmp_path / "s", {"posed": 100, "spontaneous": 160}))
+    posed = probes[probes["anchor"] == "posed"]
+    found = {
+        rule: anchors.find(cut(tmp_path / rule, {"posed": 0, "spontaneous": 0}), rule) for rule in ("neutral", "posed")
+    }
+    gone = {anchor.clip_id for some in found.values() for anchor in some.values()}
+    # No clip is compared with itself: those that either anchor is cut from are left out.
+    assert posed[["own_clip", "n", "auc"]].to_numpy().tolist() == [[True, 12 - len(gone), 1.0]]
+    neutral = audit.clip_probes(cut(tmp_path / "t", {"posed": 130, "spontaneous": 130}), rules=["neutral"])
+    assert neutral[["own_clip", "n", "auc"]].to_numpy().tolist() == [[True, 8, 0.5]]
+
+
+def test_the_clip_a_rest_is_from_gives_itself_away(tmp_path: Path) -> None:
+    """Each clip has a light of its own, which is nearest to itself: 0 where it is the anchor's, else 60 or more."""
+    store = cut(tmp_path / "s", {"posed": 0, "spontaneous": 0})
+    for number, clip_id in enumerate(store.usable.index):
+        light = np.full((60, 4, 4, 3), 20 + 60 * (number % 3), np.uint8)
+        np.save(next(store.path.rglob(f"{clip_id}.npy")), light)
+    found = anchors.find(store, "neutral", length=30)
+    table = store.usable.rename_axis("clip_id").reset_index()
+    samples = Anchored([store.frames(clip_id) for clip_id in table["clip_id"]], found, store=store, table=table)
+    far = audit.anchor_likeness(samples).set_index("clip_id")["probability"]
+    own = [anchor.clip_id for anchor in found.values()]
+    assert (far[own] == 0).all()
+    assert far.drop(own).min() == pytest.approx(60 / 255)
+
+
+def test_whole_clips_without_anchors_cannot_be_probed(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "s", [Clip("a", 1, "x", steady(60)), Clip("b", 1, "y", steady(60))])
+    with pytest.raises(audit.AuditError, match=r"no clip is left beside the anchors \(neutral, posed\)"):
+        audit.clip_probes(store)

@@ -264,3 +264,41 @@ def test_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed(store, tmp_pat
     whole = runs.run(spec, store, tmp_path / "whole")
     assert (resumed.folder / "predictions.csv").read_bytes() == (whole.folder / "predictions.csv").read_bytes()
     pd.testing.assert_frame_equal(resumed.history, whole.history)
+
+
+def test_the_last_epoch_comes_along_with_the_best_on_test_as_if_it_had_run_alone(store, options, tmp_path, monkeypatch):
+    best = specify(store, options, selection="best-on-test")[0]
+    alone = runs.run(best.along, store, tmp_path / "alone")
+    runs.run(best, store, tmp_path / "along")
+    monkeypatch.setattr(fitting.training, "train", lambda *a, **k: pytest.fail("trained again"))
+    came = runs.run(best.along, store, tmp_path / "along")
+    for name in ("spec.json", "metrics.json", "history.csv", "predictions.csv", "model.safetensors"):
+        assert (came.folder / name).read_bytes() == (alone.folder / name).read_bytes(), name
+
+
+def test_run_all_trains_once_for_both_rules(store, options, tmp_path, monkeypatch):
+    trained = []
+    train = fitting.training.train
+    monkeypatch.setattr(fitting.training, "train", lambda *a, **k: trained.append(k["select"]) or train(*a, **k))
+    rules = ("last", "best-on-test", "validation")
+    wanted = [spec for rule in rules for spec in specify(store, options, selection=rule)]
+    with joblib.parallel_config("threading"):
+        results = runs.run_all(wanted, store, tmp_path, jobs=1, progress=False)
+    assert [result.spec for result in results] == wanted
+    assert sorted(trained) == sorted(["test", "validation"] * FOLDS)
+
+
+def test_a_run_that_should_have_come_along_runs_alone_where_the_other_fails(store, options, tmp_path, monkeypatch):
+    train = fitting.training.train
+
+    def failing(*args, **fields):
+        if fields["select"] == "test":
+            raise RuntimeError("no luck")
+        return train(*args, **fields)
+
+    monkeypatch.setattr(fitting.training, "train", failing)
+    best = specify(store, options, selection="best-on-test", folds=[1])[0]
+    with joblib.parallel_config("threading"):
+        results = runs.run_all([best.along, best], store, tmp_path, jobs=1, progress=False)
+    assert isinstance(results[0], runs.RunResult)
+    assert isinstance(results[1], runs.RunFailure)

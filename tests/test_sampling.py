@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smilelab.sampling import epoch_order
+from smilelab.sampling import batches, epoch_order
 
 LABELS = np.array([1] * 30 + [0] * 6)
 # Subject "a" has 28 clips of one class, "b" two; "c" and "d" share the other class four to two.
@@ -70,3 +70,74 @@ def test_what_cannot_be_drawn():
         order(sampling="subjects")
     with pytest.raises(ValueError, match="no clip with label 0"):
         epoch_order(np.ones(3, int), torch.Generator(), sampling="classes")
+
+
+def padded(cut, lengths):
+    """Frames of the batches when each is as long as its longest clip."""
+    return sum(len(batch) * int(lengths[batch].max()) for batch in cut)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 70), min_size=1, max_size=90),
+    size=st.integers(1, 9),
+    bucket=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+def test_bucketed_batches_hold_every_clip_once_and_lengths_that_are_closer(lengths, size, bucket, seed):
+    lengths = np.array(lengths)
+    whole = torch.randperm(len(lengths), generator=torch.Generator().manual_seed(seed))
+    plain = batches(whole, size, torch.Generator())
+    cut = batches(whole, size, torch.Generator().manual_seed(seed), bucket=bucket, lengths=lengths)
+    assert sorted(torch.cat(cut).tolist()) == list(range(len(lengths)))
+    assert [len(batch) for batch in cut] == [len(batch) for batch in plain]
+    assert padded(cut, lengths) <= padded(plain, lengths)
+    again = batches(whole, size, torch.Generator().manual_seed(seed), bucket=bucket, lengths=lengths)
+    assert [batch.tolist() for batch in again] == [batch.tolist() for batch in cut]
+
+
+def test_batches_of_a_bucket_counted_by_hand():
+    lengths = np.array([9, 1, 8, 2, 7, 3, 5, 5, 5])
+    cut = batches(torch.arange(9), 2, torch.Generator().manual_seed(0), bucket=2, lengths=lengths)
+    # Of clips 0 to 3 (9, 1, 8, 2 frames) and of 4 to 7 (7, 3, 5, 5 frames), shortest first; clip 8 is left over.
+    assert {tuple(batch.tolist()) for batch in cut[:4]} == {(1, 3), (2, 0), (5, 6), (7, 4)}
+    assert cut[4].tolist() == [8]
+    orders = {
+        tuple(
+            map(
+                tuple,
+                (
+                    batch.tolist()
+                    for batch in batches(
+                        torch.arange(9), 2, torch.Generator().manual_seed(seed), bucket=2, lengths=lengths
+                    )
+                ),
+            )
+        )
+        for seed in range(20)
+    }
+    assert len(orders) > 5
+
+
+def test_smiles_of_realistic_lengths_share_batches_with_their_like():
+    lengths = np.clip(np.random.default_rng(0).lognormal(np.log(18), 0.45, 310), 9, 71).astype(int)
+    whole = torch.randperm(310, generator=torch.Generator().manual_seed(0))
+    waste = [
+        padded(batches(whole, 8, torch.Generator(), bucket=bucket, lengths=lengths), lengths) / lengths.sum() - 1
+        for bucket in (0, 4, 16)
+    ]
+    assert waste[1] < waste[0] / 2
+    assert waste[2] < waste[0] / 4
+
+
+def test_without_buckets_nothing_is_drawn_and_nothing_moves():
+    shuffler = torch.Generator().manual_seed(5)
+    before = shuffler.get_state()
+    cut = batches(torch.arange(10), 4, shuffler)
+    assert [batch.tolist() for batch in cut] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert torch.equal(before, shuffler.get_state())
+
+
+def test_buckets_need_lengths():
+    with pytest.raises(ValueError, match="give the lengths"):
+        batches(torch.arange(10), 4, torch.Generator(), bucket=2)

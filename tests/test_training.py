@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from smilelab import augmentation, models, training
+from smilelab.options import as_dict
 from smilelab.scoring import batch_of, class_weights, score, weighted_loss
 from smilelab.training import TrainingError, TrainingOptions, collate, predict, to_input, train
 
@@ -166,6 +167,23 @@ def test_a_part_of_the_clips_makes_an_epoch(monkeypatch):
     assert seen == [8, 2] * 3
 
 
+def test_bucketed_batches_reach_the_model(monkeypatch):
+    clips, labels = random_clips(16)
+    lengths, seen = [len(clip) for clip in clips], []
+    monkeypatch.setattr(training, "batch_of", lambda some, chosen: seen.append(list(chosen)) or batch_of(some, chosen))
+    train(build(), clips, labels, TrainingOptions(epochs=2, batch_size=4, bucket=4), seed=0)
+    assert [sorted(np.concatenate(epoch)) for epoch in (seen[:4], seen[4:])] == [list(range(16))] * 2
+    shortest, *_, longest = sorted(seen[:4], key=lambda batch: sum(lengths[i] for i in batch))
+    # All 16 were sorted together: no clip of the shortest batch is longer than one of the longest.
+    assert max(lengths[i] for i in shortest) <= min(lengths[i] for i in longest)
+    assert min(lengths) < max(lengths)
+
+
+def test_finished_runs_keep_their_hash_where_there_are_no_buckets():
+    assert "bucket" not in as_dict(TrainingOptions())
+    assert as_dict(TrainingOptions(bucket=2))["bucket"] == 2
+
+
 def test_the_rate_falls_like_a_cosine():
     options = TrainingOptions(epochs=4, learning_rate=0.02, schedule="cosine")
     halves = [0.02 * (1 + c) / 2 for c in (1, 2**-0.5, 0, -(2**-0.5))]
@@ -188,6 +206,8 @@ def test_a_compiled_model_learns_the_same():
         ({"per_epoch": -1}, "per_epoch -1"),
         ({"accumulate": 0}, "accumulate is 0"),
         ({"together": 0}, "together is 0"),
+        ({"bucket": -1}, "bucket is -1"),
+        ({"bucket": 2, "sampling": "classes"}, "sampling 'classes'"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
@@ -267,7 +287,8 @@ def test_a_planted_signal_is_learned_and_shuffled_labels_are_not():
     assert accuracies[1] < 0.7
 
 
-def test_interrupted_between_epochs_ends_with_the_same_bits(tmp_path):
+@pytest.mark.parametrize("options", [{"flip": True}, {"bucket": 2}])
+def test_interrupted_between_epochs_ends_with_the_same_bits(tmp_path, options):
     class StopError(Exception):
         pass
 
@@ -275,7 +296,7 @@ def test_interrupted_between_epochs_ends_with_the_same_bits(tmp_path):
         if row["epoch"] == 2:
             raise StopError
 
-    extra = {"evaluated": True, "select": "validation", "options": {"flip": True}, "epochs": 4}
+    extra = {"evaluated": True, "select": "validation", "options": options, "epochs": 4}
     _, whole = fit(**extra)
     with pytest.raises(StopError):
         fit(**extra, checkpoint=tmp_path / "c", progress=stop)

@@ -20,7 +20,8 @@ from smilelab.artifacts import lee_tables
 from smilelab.clips import ClipStore, ClipStoreError
 from smilelab.options import TrainingOptions
 from smilelab.parts import parts_of
-from smilelab.specs import RunError, RunSpec, WindowOptions, rounds_of, specify
+from smilelab.protocols import rounds_of
+from smilelab.specs import RunError, RunSpec, WindowOptions, specify
 
 MODEL = {"depth": 14, "size": 16, "growth": 2, "stem": 4, "last": 8, "width": 8}
 SUBJECTS = [f"s{number:02d}" for number in range(12)]
@@ -157,9 +158,7 @@ def test_shuffled_labels_stay_together_within_a_clip(store):
     assert (labels != train.labels).any()
 
 
-def test_an_anchor_needs_windows_and_too_short_clips_are_told(store, tmp_path):
-    with pytest.raises(RunError, match="give the specification windows"):
-        runs.run(protocol(store, windows=None)[0], store, tmp_path)
+def test_too_short_clips_are_told(store, tmp_path):
     with pytest.raises(RunError, match="no training window of 300 frames is left"):
         runs.run(protocol(store, windows=WindowOptions(300))[0], store, tmp_path)
 

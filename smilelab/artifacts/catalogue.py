@@ -16,6 +16,8 @@ PAPERS = {
     "audit": "both papers",
     "folds": "both papers",
     "probes": "both papers",
+    "inflation": "both papers",
+    "combined": "both papers",
 }
 
 
@@ -38,6 +40,8 @@ _CLIPS = "clips of a database"
 _RUNS = "finished RealSmileNet runs"
 _SIAMESE = "finished runs of the Siamese 3D DenseNets on windows"
 _DENSENETS = "finished runs of the 3D DenseNets on windows"
+_TIMES = "videos of a database and finished RealSmileNet runs"
+_COMBINED = "finished runs of both networks with each anchor"
 _MOMENTS = "smile moments of recordings"
 
 CATALOGUE: dict[str, Artifact] = {
@@ -59,23 +63,25 @@ CATALOGUE: dict[str, Artifact] = {
         Artifact("lee2020-fig5", "ROC curves of the three structures", "05", _DENSENETS),
         Artifact("lee2020-fig6", "Grad-CAM of neutral against posed anchor", "05", _SIAMESE),
         Artifact("lee2020-fig7", "PCA of the L1 distance vector", "05", _SIAMESE),
-        Artifact("yang2020-fig1", "Hand-crafted and end-to-end pipelines compared", "05", "its drawing, not built yet"),
+        Artifact("yang2020-fig1", "Hand-crafted and end-to-end pipelines compared", "05", _TIMES),
         Artifact("yang2020-fig2", "Architecture of RealSmileNet", "05", "the model alone"),
         Artifact("yang2020-fig3", "State transition of the ConvLSTM", "05", "the model alone"),
         Artifact("yang2020-table1", "The smile databases", "01", _CLIPS),
-        Artifact("yang2020-fig4", "Score-CAM on FPN features", "05", "the explanations, which are not built yet"),
+        Artifact("yang2020-fig4", "Score-CAM on FPN features", "05", _RUNS),
         Artifact("yang2020-fig5", "t-SNE of the classification block, one panel per test fold", "05", _RUNS),
         Artifact("yang2020-table2", "Benchmark comparison of methods", "02", _RUNS),
-        Artifact("yang2020-table3", "Ablations", "03", "runs of the variants, which are not built yet"),
+        Artifact("yang2020-table3", "Ablations", "03", "finished runs of the variants"),
         Artifact("yang2020-fig6", "Accuracy over input size and frame rate", "03", "runs over sizes and frame rates"),
         Artifact("yang2020-fig7", "Accuracy and errors per age and sex group", "04", "runs within groups"),
         Artifact(
             "yang2020-cross", "Training and testing on different databases and groups", "04", "runs across databases"
         ),
         Artifact("yang2020-fig8", "Model against human accuracy", "04", "runs on the 20- and 30-clip subsets"),
-        Artifact("yang2020-time", "Wall time of the landmark and the end-to-end pipeline", "02", "the baselines"),
+        Artifact("yang2020-time", "Wall time of the landmark and the end-to-end pipeline", "02", _TIMES),
         Artifact("folds", "Test folds of every database", "01", _CLIPS),
         Artifact("probes", "What tells the classes apart without a smile", "01", _CLIPS),
+        Artifact("inflation", "Accuracy by the rule that chooses the epoch", "02", _RUNS),
+        Artifact("combined", "Both networks with and without an anchor, on every database", "03", _COMBINED),
         Artifact("audit", "What the papers' own numbers imply", "05", "the printed numbers alone"),
     )
 }

@@ -172,7 +172,7 @@ def stamp(product: Product) -> None:
     figure = product.figure
     if figure is None or getattr(figure, "smilelab_stamped", False):
         return
-    labels = ", ".join(source.label for source in product.sources())
+    labels = ", ".join(dict.fromkeys(source.label for source in product.sources()))
     if labels:
         figure.text(0.0, -0.02, f"Measured on: {labels}", fontsize=7, color="0.35", ha="left", va="top")
     if product.simulated:

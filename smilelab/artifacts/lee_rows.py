@@ -13,8 +13,9 @@ from smilelab.artifacts.tables import Results
 from smilelab.clips import ClipStore
 from smilelab.datasets.splits import Partition
 from smilelab.models.densenet3d import PUBLISHED, Depth
+from smilelab.protocols import rounds_of
 from smilelab.runs import RunFailure, RunResult, predictions_of
-from smilelab.specs import RunSpec, rounds_of
+from smilelab.specs import RunSpec
 
 # What results are keyed by, and how reported.csv calls it.
 STRUCTURES = {"neutral": "neutral anchor", "posed": "posed anchor", "plain": "plain"}

@@ -10,16 +10,18 @@ from typing import Any
 
 import torch
 
-from smilelab import datasets, runs
+from smilelab import datasets, plans, runs
 from smilelab.artifacts.gallery import Gallery
 from smilelab.clips import ClipStore
 from smilelab.preprocess import moments
-from smilelab.preprocess.build import Recipe, build
+from smilelab.preprocess.build import Recipe, build_all
 from smilelab.preprocess.moments import MomentDatabase
 from smilelab.runs import RunFailure, RunResult
 from smilelab.simulator.databases import SIMULATOR_VERSION, simulate
-from smilelab.specs import RunSpec, specify
-from smilelab.training import TrainingOptions
+from smilelab.specs import RunSpec
+
+Wanted = Mapping[Any, Sequence[RunSpec]]
+Results = list[RunResult | RunFailure]
 
 
 def home() -> Path:
@@ -71,6 +73,7 @@ class Study:
         self.recipe = recipe or Recipe()
         self.jobs = jobs or None
         self.gallery = Gallery(profile, self.home / "figures", self.home)
+        self._wanted: dict[str, dict[Any, Sequence[RunSpec]]] = {}
         self._stores: dict[tuple[str, str], ClipStore] = {}
         self._sources: dict[str, datasets.Database | MomentDatabase] = {}
 
@@ -102,30 +105,46 @@ class Study:
 
     def store(self, name: str, recipe: Recipe | None = None) -> ClipStore:
         """Preprocess a database with the study's recipe or another, or open the store when that is done already."""
-        recipe = recipe or self.recipe
-        key = name, recipe.hash
-        if key not in self._stores:
-            self._stores[key] = build(self.source(name), recipe, self.home / "data" / "clips", jobs=self.jobs)
-        return self._stores[key]
+        return self.stores(name, [recipe or self.recipe])[0]
 
-    def specs(
-        self, name: str, *, training: TrainingOptions, folds: Sequence[int] = (), trials: int = 1, **fields: Any
-    ) -> list[RunSpec]:
-        """Specify runs on a database: one per fold and trial."""
-        return specify(self.store(name), folds=folds, trials=trials, training=training, **fields)
+    def stores(self, name: str, recipes: Sequence[Recipe]) -> list[ClipStore]:
+        """Preprocess a database with several recipes, each video decoded once; stores in the recipes' order."""
+        if missing := [recipe for recipe in recipes if (name, recipe.hash) not in self._stores]:
+            built = build_all(self.source(name), missing, self.home / "data" / "clips", jobs=self.jobs)
+            self._stores |= {(name, recipe.hash): store for recipe, store in zip(missing, built, strict=True)}
+        return [self._stores[name, recipe.hash] for recipe in recipes]
 
-    def run(self, name: str, specs: Sequence[RunSpec], recipe: Recipe | None = None) -> list[RunResult | RunFailure]:
-        """Run what is not finished on a database's store, on a GPU where there is one, and return all results."""
+    def plan(self, experiment: str, wanted: Wanted) -> None:
+        """Say what is going to run for an experiment, so that ``smilelab status`` can tell how far it is.
+
+        Parameters
+        ----------
+        experiment : str
+            Its name: the id of the artifact it is for.
+        wanted : mapping of key to sequence of RunSpec
+            Specifications by what they are for, on stores that this study has opened.
+        """
+        self._wanted[experiment] = dict(wanted)
+        specs = [spec for some in wanted.values() for spec in some]
+        plans.register(self.runs_root, self.gallery.profile, experiment, specs)
+
+    def run(self, experiment: str) -> dict[Any, Results]:
+        """Run what is not finished of a planned experiment, on a GPU where there is one; all its results, by key."""
+        wanted = self._wanted[experiment]
+        specs = [spec for some in wanted.values() for spec in some]
         device = "cuda" if torch.cuda.is_available() else "cpu"
         # Networks on windows fill a GPU's memory one at a time.
         alone = device == "cuda" and any(spec.windows is not None for spec in specs)
-        store = self.store(name, recipe)
-        return runs.run_all(specs, store, self.runs_root, jobs=1 if alone else self.jobs, device=device)
+        stores = list(self._stores.values())
+        results = iter(runs.run_all(specs, stores, self.runs_root, jobs=1 if alone else self.jobs, device=device))
+        return {key: [next(results) for _ in some] for key, some in wanted.items()}
 
-    def finished(self, specs: Sequence[RunSpec]) -> list[RunResult]:
-        """Return those of the runs that are finished, without running any."""
-        found = (runs.find(spec, self.runs_root) for spec in specs)
-        return [result for result in found if result is not None]
+    def finished(self, wanted: Wanted) -> dict[Any, Results]:
+        """Return those of the runs that are finished, by key, without running any."""
+        return {
+            key: [result for spec in some if (result := runs.find(spec, self.runs_root)) is not None]
+            for key, some in wanted.items()
+        }
 
 
 def _folder_name(name: str, options: Mapping[str, Any]) -> str:

@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from smilelab import anchors
+from smilelab.artifacts.clip_study import ClipStudy
 from smilelab.artifacts.study import Study
 from smilelab.options import TrainingOptions
 from smilelab.preprocess.build import Recipe
-from smilelab.runs import RunFailure, RunResult
 from smilelab.specs import RunSpec, WindowOptions, specify
 
-__all__ = ["STRUCTURES", "WindowStudy"]
+__all__ = ["STRUCTURES", "WindowStudy", "every_anchor"]
 
 # Rows of Lee Table 4 and the model of each.
 STRUCTURES = {"neutral": "siamese-neutral", "posed": "siamese-posed", "plain": "densenet3d"}
-Results = list[RunResult | RunFailure]
+# Anchor to the structure and to the variant of RealSmileNet that take it.
+_TAKING = {
+    "none": ("plain", "realsmilenet"),
+    "neutral": ("neutral", "realsmilenet-neutral"),
+    "posed": ("posed", "realsmilenet-posed"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,10 @@ class WindowStudy:
         Options of every network besides its depth and the size of its input.
     selection : {"validation", "last", "best-on-test"}
         Which epoch is kept.
-    partition_seed : int
-        Draws the subjects.
+    partition_seed : int, optional
+        Draws the subjects of Lee & Lee's rounds; None takes the folds of the database.
     rounds : sequence of int
-        Which of the five; empty means all.
+        Which of the five rounds or of the folds; empty means all.
     trials : int
         Repetitions with other seeds.
     """
@@ -54,15 +60,15 @@ class WindowStudy:
     windows: WindowOptions
     model: Mapping[str, Any] = field(default_factory=dict)
     selection: str = "validation"
-    partition_seed: int = 0
+    partition_seed: int | None = 0
     rounds: Sequence[int] = ()
     trials: int = 1
 
-    def specs(self, structure: str, depth: int) -> list[RunSpec]:
+    def specs(self, structure: str, depth: int, **fields: Any) -> list[RunSpec]:
         """Specify the rounds of a structure ("neutral", "posed" or "plain") at a depth."""
         size, frames = self.recipe.size // self.windows.reduce, -(-self.windows.length // self.windows.every)
         options = {**self.model, "depth": depth, "size": size, "frames": frames}
-        return self._specify(model=STRUCTURES[structure], model_options=tuple(options.items()))
+        return self._specify(model=STRUCTURES[structure], model_options=tuple(options.items()), **fields)
 
     def baseline_specs(self) -> list[RunSpec]:
         """Specify the rounds of Lee'18, which sees the windows at their full size and rate."""
@@ -78,14 +84,6 @@ class WindowStudy:
         windows = replace(self.windows, reduce=reduce)
         return replace(self, windows=windows, rounds=list(self.rounds[:1]) or [1], trials=1)
 
-    def run(self, specs: Sequence[RunSpec]) -> Results:
-        """Run what is not finished."""
-        return self.study.run(self.database, specs, self.recipe)
-
-    def finished(self, structure: str, depth: int) -> list[RunResult]:
-        """Return the finished rounds of a structure at a depth, without running any."""
-        return self.study.finished(self.specs(structure, depth))
-
     def _specify(self, **fields: Any) -> list[RunSpec]:
         common = {"training": self.training, "windows": self.windows, "selection": self.selection}
         return specify(
@@ -95,3 +93,36 @@ class WindowStudy:
             partition_seed=self.partition_seed,
             **{**common, **fields},
         )
+
+
+def every_anchor(
+    clips: ClipStudy, windows: WindowStudy, databases: Sequence[str], depth: int, rules: Sequence[str]
+) -> dict[tuple[str, str, str], list[RunSpec]]:
+    """Specify both networks with every anchor that a database allows, on the same clips and folds.
+
+    Parameters
+    ----------
+    clips : ClipStudy
+        How RealSmileNet is trained.
+    windows : WindowStudy
+        How the 3D DenseNet is trained, with ``partition_seed`` None.
+    databases : sequence of str
+    depth : int
+        Of the 3D DenseNet.
+    rules : sequence of {"neutral", "posed"}
+        Which anchors, besides none; see :func:`smilelab.anchors.possible`.
+
+    Returns
+    -------
+    dict
+        By network ("RealSmileNet" or "3D DenseNet"), anchor ("none", "neutral" or "posed") and database.
+    """
+    wanted: dict[tuple[str, str, str], list[RunSpec]] = {}
+    for database in databases:
+        on_database = replace(windows, database=database)
+        compared = tuple(rule for rule in anchors.possible(clips.study.store(database)) if rule in rules)
+        for anchor, (structure, model) in _TAKING.items():
+            if anchor in ("none", *compared):
+                wanted["RealSmileNet", anchor, database] = clips.specs(database, model, compared=compared)
+                wanted["3D DenseNet", anchor, database] = on_database.specs(structure, depth, compared=compared)
+    return wanted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from smilelab.audit import likeness, matrices, probes, rounding
 from smilelab.audit.errors import AuditError
-from smilelab.audit.likeness import anchor_likeness, anchor_probes
+from smilelab.audit.likeness import anchor_likeness, anchor_probes, clip_probes
 from smilelab.audit.matrices import (
     accident_rate,
     auc_range,
@@ -29,6 +29,7 @@ __all__ = [
     "anchor_likeness",
     "anchor_probes",
     "auc_range",
+    "clip_probes",
     "confound_probes",
     "confounds",
     "confusion_matrices",

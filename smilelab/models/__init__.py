@@ -55,7 +55,27 @@ def anchor_rule(model: str | nn.Module) -> Literal["neutral", "posed", "none"]:
     return getattr(_MODELS.builders[model] if isinstance(model, str) else model, "anchor_rule", "none")
 
 
+def training_of(name: str) -> dict[str, object]:
+    """Training options that belong to a variant of a model, by the name of the option; of most models none.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`; other names, such as those of baselines, have none.
+
+    Returns
+    -------
+    dict
+        Fields of `smilelab.options.TrainingOptions` with their values.
+    """
+    # Not `training`: of every torch module that is whether it is in training mode.
+    return dict(getattr(_MODELS.builders.get(name), "training_options", {}))
+
+
 # They register themselves, which needs `register`.
 from smilelab.models import densenet3d as densenet3d  # noqa: E402
 from smilelab.models import realsmilenet as realsmilenet  # noqa: E402
+from smilelab.models import realsmilenet_anchored as realsmilenet_anchored  # noqa: E402
+from smilelab.models import realsmilenet_released as realsmilenet_released  # noqa: E402
+from smilelab.models import realsmilenet_variants as realsmilenet_variants  # noqa: E402
 from smilelab.models import siamese as siamese  # noqa: E402

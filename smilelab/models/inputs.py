@@ -9,14 +9,19 @@ from torch import Tensor
 def check_input(frames: Tensor, lengths: Tensor, *, channels: int, size: int) -> None:
     """Raise a ValueError unless frames are float (N, channels, T, size, size) and lengths int (N,), each in 1..T."""
     check_frames(frames, channels=channels, size=size)
+    check_lengths(frames, lengths)
+
+
+def check_lengths(frames: Tensor, lengths: Tensor, *, what: str = "lengths") -> None:
+    """Raise a ValueError unless `lengths` are integers (N,), each in 1..T, for frames (N, channels, T, size, size)."""
     if lengths.shape != frames.shape[:1] or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise ValueError(
-            f"lengths are {lengths.dtype} of shape {tuple(lengths.shape)}; expected one integer for each of the "
+            f"{what} are {lengths.dtype} of shape {tuple(lengths.shape)}; expected one integer for each of the "
             f"{frames.shape[0]} clips"
         )
     if int(lengths.min()) < 1 or int(lengths.max()) > frames.shape[2]:
         raise ValueError(
-            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 1 to {frames.shape[2]}, the "
+            f"{what} run from {int(lengths.min())} to {int(lengths.max())}; expected 1 to {frames.shape[2]}, the "
             "number of frames in the batch"
         )
 
@@ -46,3 +51,26 @@ def check_windows(frames: Tensor, lengths: Tensor, *, channels: int, size: int, 
             f"found a clip of {found} frames; this model takes windows of exactly {count}: cut longer clips into "
             "windows (smilelab.windows.Windows) and leave out shorter ones, or build the model with other frames"
         )
+
+
+def check_anchor_of(anchor_of: Tensor | None, frames: Tensor, anchors: Tensor) -> Tensor:
+    """Which of the anchors (A, ...) belongs to each of the clips (N, ...), (N,); by default clip n has anchor n.
+
+    Raises
+    ------
+    ValueError
+        There is not one anchor for each clip.
+    """
+    if anchor_of is None:
+        if len(anchors) != len(frames):
+            raise ValueError(
+                f"found {len(anchors)} anchors for {len(frames)} clips; expected one each, or anchor_of to say "
+                "whose is whose"
+            )
+        anchor_of = torch.arange(len(frames))
+    if anchor_of.shape != frames.shape[:1] or not 0 <= int(anchor_of.min()) <= int(anchor_of.max()) < len(anchors):
+        raise ValueError(
+            f"anchor_of has shape {tuple(anchor_of.shape)}; expected the number of an anchor, 0 to "
+            f"{len(anchors) - 1}, for each of the {len(frames)} clips"
+        )
+    return anchor_of

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from smilelab.models import register
+from smilelab.models.backbones import Backbone
 from smilelab.models.convlstm import ConvLSTM
 from smilelab.models.convolution import BlockConvolution, BlockMean, RowConvolution
 from smilelab.models.inputs import check_input
@@ -79,7 +83,7 @@ class TemporalSpatialAttention(nn.Module):
         return torch.addcmul(frames, self.conv(frames - previous), frames)
 
 
-class FeatureProcessing(nn.Sequential):
+class FeatureProcessing(Backbone):
     """The paper's FPN: two convolutions with pooling, frame by frame; (F, 3, S, S) -> (F, 6, S/4, S/4).
 
     Channel dropout acts on each frame by itself: a frame loses whole feature maps, its neighbours lose others.
@@ -142,16 +146,18 @@ class Head(nn.Sequential):
         self.dropout = nn.Dropout(dropout)
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(width * out_side**2, 1)
-        self.squeeze = nn.Flatten(0)
+        self.squeeze: nn.Module = nn.Flatten(0)
 
 
-class Encoder(nn.Module):
-    """TSA, FPN and ConvLSTM: (N, 3, T, S, S) with lengths (N,) -> the last hidden state of each clip (N, 8, S/4, S/4).
+class FrameEncoder(nn.Module, ABC):
+    """TSA and FPN, frame by frame, with some recurrence over their features (`states`) to follow.
 
     Parameters
     ----------
     tsa : bool
         False leaves the temporal spatial attention out; frames enter the FPN as they are.
+    fpn : callable
+        Makes the FPN, or what takes its place.
 
     Attributes
     ----------
@@ -162,36 +168,120 @@ class Encoder(nn.Module):
 
     block = 512
 
-    def __init__(self, *, tsa: bool = True) -> None:
+    def __init__(self, *, tsa: bool = True, fpn: Callable[[], Backbone] = FeatureProcessing) -> None:
         super().__init__()
         self.tsa = TemporalSpatialAttention() if tsa else None
-        self.fpn = FeatureProcessing()
-        self.convlstm = ConvLSTM(self.fpn.out_channels)
+        self.fpn = fpn()
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Frames (N, 3, T, S, S), lengths (N,) -> (N, 8, S/4, S/4)."""
+        """Frames (N, 3, T, S, S), lengths (N,) -> the last hidden state of each clip, (N, 8, S/4, S/4) by default."""
         packing = Packing.of(lengths, frames.device)
-        states = self.convlstm(self.features(frames, packing), packing.previous, packing.running)
+        states = self.states(self.features(frames, packing), packing)
         return states.index_select(0, packing.last)
+
+    @abstractmethod
+    def states(self, features: Tensor, packing: Packing) -> Tensor:
+        """Hidden state after each frame, packed as the features are."""
 
     def features(self, frames: Tensor, packing: Packing) -> Tensor:
         """Output of the FPN for every valid frame, packed: (F, 6, S/4, S/4); `Packing.unpack` puts it back in place."""
         frames = frames.transpose(1, 2)
+        count = len(packing.clip)
         if self.training or torch.is_grad_enabled() or frames.device.type != "cpu":
-            return self._features(frames, packing.clip, packing.time)
+            return self._features(frames, packing, slice(0, count))
         # Frames do not influence each other here, so blocks bound the memory that long clips take.
-        blocks = zip(packing.clip.split(self.block), packing.time.split(self.block), strict=True)
-        return torch.cat([self._features(frames, clip, time) for clip, time in blocks])
+        blocks = (slice(start, start + self.block) for start in range(0, count, self.block))
+        return torch.cat([self._features(frames, packing, block) for block in blocks])
 
-    def _features(self, frames: Tensor, clip: Tensor, time: Tensor) -> Tensor:
-        packed = frames[clip, time]
+    def _features(self, frames: Tensor, packing: Packing, block: slice) -> Tensor:
+        packed = frames[packing.clip[block], packing.time[block]]
         if self.tsa is not None:
-            packed = self.tsa(packed, frames[clip, (time - 1).clamp(min=0)])
+            packed = self.tsa(packed, self._before(frames, packing, block))
         return self.fpn(packed.contiguous())
+
+    def _before(self, frames: Tensor, packing: Packing, block: slice) -> Tensor:
+        """Return the frame before each frame; a clip's first frame has itself, so that its difference is zero."""
+        return frames[packing.clip[block], (packing.time[block] - 1).clamp(min=0)]
+
+
+class Encoder(FrameEncoder):
+    """TSA, FPN and ConvLSTM: (N, 3, T, S, S) with lengths (N,) -> the last hidden state of each clip (N, 8, S/4, S/4).
+
+    Parameters
+    ----------
+    tsa, fpn
+        As in `FrameEncoder`.
+    hidden_channels : int
+        Maps of the hidden state.
+    """
+
+    def __init__(
+        self, *, tsa: bool = True, fpn: Callable[[], Backbone] = FeatureProcessing, hidden_channels: int = 8
+    ) -> None:
+        super().__init__(tsa=tsa, fpn=fpn)
+        self.convlstm = ConvLSTM(self.fpn.out_channels, hidden_channels)
+
+    def states(self, features: Tensor, packing: Packing) -> Tensor:
+        """Hidden state of the ConvLSTM after each frame, (F, hidden_channels, h, w)."""
+        states: Tensor = self.convlstm(features, packing.previous, packing.running)
+        return states
+
+
+class SmileNet(nn.Module):
+    """An encoder of clips and a head that scores what it returns: what RealSmileNet and its variants share.
+
+    Parameters
+    ----------
+    size : int
+        Side of the square input frames in pixels: a multiple of 4, at least `least`.
+    encoder : torch.nn.Module
+        ``encoder(frames, lengths)``.
+    head : torch.nn.Module
+    """
+
+    least = 24
+    anchor_rule = "none"
+
+    def __init__(self, size: int, encoder: FrameEncoder, head: nn.Module) -> None:
+        super().__init__()
+        self.size = size
+        self.encoder = encoder
+        self.head = head
+
+    @classmethod
+    def check_size(cls, size: int) -> None:
+        """Raise a ValueError unless a network can be built for frames of this side."""
+        if size < cls.least or size % 4:
+            raise ValueError(
+                f"size is {size}; expected a multiple of 4 pixels, {cls.least} or more: the FPN halves it twice"
+            )
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Score clips.
+
+        Parameters
+        ----------
+        frames : Tensor, float (N, 3, T, size, size)
+            RGB in [0, 1]. Frames of clip n from ``lengths[n]`` on are padding and never read.
+        lengths : Tensor, int (N,)
+            Valid frames of each clip, 1..T. Keep them on the CPU: they plan the computation.
+
+        Returns
+        -------
+        Tensor, float (N,)
+            Logits; 0 or more is decided as spontaneous (Eq. 1).
+
+        Raises
+        ------
+        ValueError
+            A shape, type or length that does not fit.
+        """
+        check_input(frames, lengths, channels=3, size=self.size)
+        return self.head(self.encoder(frames, lengths))
 
 
 @register("realsmilenet")
-class RealSmileNet(nn.Module):
+class RealSmileNet(SmileNet):
     """RealSmileNet from Yang et al. (2020) [1]_.
 
     An end-to-end network for clips of any length. Only valid frames are computed: they are packed before the first
@@ -235,33 +325,6 @@ class RealSmileNet(nn.Module):
     """
 
     def __init__(self, *, size: int = 48, tsa: bool = True, feature_dropout: float = 0.2, dropout: float = 0.5) -> None:
-        super().__init__()
-        if size < 24 or size % 4:
-            raise ValueError(f"size is {size}; expected a multiple of 4 pixels, 24 or more: the FPN halves it twice")
-        self.size = size
-        self.encoder = Encoder(tsa=tsa)
-        self.encoder.fpn.dropout.p = feature_dropout
-        self.head = Head(self.encoder.convlstm.hidden_channels, size // 4, dropout=dropout)
-
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Score clips.
-
-        Parameters
-        ----------
-        frames : Tensor, float (N, 3, T, size, size)
-            RGB in [0, 1]. Frames of clip n from ``lengths[n]`` on are padding and never read.
-        lengths : Tensor, int (N,)
-            Valid frames of each clip, 1..T. Keep them on the CPU: they plan the computation.
-
-        Returns
-        -------
-        Tensor, float (N,)
-            Logits; 0 or more is decided as spontaneous (Eq. 1).
-
-        Raises
-        ------
-        ValueError
-            A shape, type or length that does not fit.
-        """
-        check_input(frames, lengths, channels=3, size=self.size)
-        return self.head(self.encoder(frames, lengths))
+        self.check_size(size)
+        encoder = Encoder(tsa=tsa, fpn=partial(FeatureProcessing, dropout=feature_dropout))
+        super().__init__(size, encoder, Head(encoder.convlstm.hidden_channels, size // 4, dropout=dropout))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from smilelab.models import register
 from smilelab.models.densenet3d import DenseNet3D
-from smilelab.models.inputs import check_frames, check_windows
+from smilelab.models.inputs import check_anchor_of, check_frames, check_windows
 
 
 class Distance(nn.Module):
@@ -87,18 +87,7 @@ class Siamese(DenseNet3D):
         check_frames(anchors, channels=3, size=self.size, what="anchors")
         if anchors.shape[2] != self.frames:
             raise ValueError(f"found anchors of {anchors.shape[2]} frames; this model takes exactly {self.frames}")
-        if anchor_of is None:
-            if len(anchors) != len(frames):
-                raise ValueError(
-                    f"found {len(anchors)} anchors for {len(frames)} clips; expected one each, or anchor_of to say "
-                    "whose is whose"
-                )
-            anchor_of = torch.arange(len(frames))
-        if anchor_of.shape != frames.shape[:1] or not 0 <= int(anchor_of.min()) <= int(anchor_of.max()) < len(anchors):
-            raise ValueError(
-                f"anchor_of has shape {tuple(anchor_of.shape)}; expected the number of an anchor, 0 to "
-                f"{len(anchors) - 1}, for each of the {len(frames)} clips"
-            )
+        anchor_of = check_anchor_of(anchor_of, frames, anchors)
         embeddings = self.encoder(torch.cat([frames, anchors]))
         smile, anchor = embeddings.split([len(frames), len(anchors)])
         return self.head(smile, anchor[anchor_of.to(anchor.device)])

@@ -1,4 +1,4 @@
-"""Build a clip store from a database: in parallel, restartable, the same bytes every time.
+"""Build clip stores from a database: in parallel, restartable, the same bytes every time.
 
 A store's folder::
 
@@ -13,19 +13,15 @@ A store's folder::
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
-import json
+import functools
 import os
 import sys
-from collections.abc import Generator
-from dataclasses import fields
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import joblib
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -33,11 +29,13 @@ from smilelab import clips, parallel
 from smilelab.clips import ClipStore, file_stem
 from smilelab.files import locked, write_atomically
 from smilelab.preprocess.index import checked
-from smilelab.preprocess.process import ProcessedClip, Recipe, failed, process
+from smilelab.preprocess.outcomes import Row, as_json, fingerprint, read_outcome, write_outcome
+from smilelab.preprocess.process import ProcessedClip, Recipe, failed, process, process_all
 
-__all__ = ["Database", "ProcessedClip", "Recipe", "build", "fingerprint", "process"]
+__all__ = ["Database", "ProcessedClip", "Recipe", "build", "build_all", "fingerprint", "process"]
 
-_BLOCK = 1 << 16
+Folders = dict[Recipe, Path]
+Task = tuple[Row, Folders]
 
 
 class Database(Protocol):
@@ -103,152 +101,140 @@ def build(
     ValueError
         If the database's index cannot be used: columns missing, a clip id twice, a label that is no class, ...
     """
+    return build_all(database, [recipe], root, jobs=jobs, progress=progress, limit=limit)[0]
+
+
+def build_all(
+    database: Database,
+    recipes: Sequence[Recipe],
+    root: str | os.PathLike[str] = "data/clips",
+    *,
+    jobs: int | None = None,
+    progress: bool = True,
+    limit: int | None = None,
+) -> list[ClipStore]:
+    """Preprocess every clip of a database as several recipes ask for it, and decode each video once.
+
+    The stores are those that `build` makes of each recipe, to the byte; see `process.process_all` for what recipes
+    share. Of each clip, only the recipes that lack it are processed. Where several together fail on a video, by an
+    unexpected error or for lack of memory, each is tried by itself.
+
+    Parameters
+    ----------
+    database, root, jobs, progress, limit
+        As in `build`.
+    recipes : sequence of Recipe
+        How to crop and sample.
+
+    Returns
+    -------
+    list of ClipStore
+        In the order of `recipes`.
+
+    Raises
+    ------
+    ValueError
+        As `build`.
+    """
     index = checked(database.index(), database.name)
     folds = database.folds()  # asked first: hours of work must not end in folds that cannot be
-    folder = Path(root) / f"{database.name}-{recipe.hash}-{database.fingerprint()}"
+    suffix = ""
     if limit is not None:
-        index, folder = index.head(limit), folder.with_name(f"{folder.name}-first{limit}")
-    (folder / clips.CLIPS_FOLDER).mkdir(parents=True, exist_ok=True)
+        index, suffix = index.head(limit), f"-first{limit}"
+    fingerprinted = database.fingerprint()
+    folders = {
+        recipe: Path(root) / f"{database.name}-{recipe.hash}-{fingerprinted}{suffix}"
+        for recipe in dict.fromkeys(recipes)
+    }
 
-    def waiting() -> None:
+    def waiting(folder: Path) -> None:
         if progress:
             print(f"{folder.name} is being built by another process; waiting for it", file=sys.stderr)
 
-    with locked(folder / ".lock", waiting):
-        _process_all(folder, index, recipe, jobs, progress)
-        manifest = _manifest(folder, index)
-        _finish(folder, database, folds, recipe, manifest)
+    with contextlib.ExitStack() as locks:
+        for folder in sorted(folders.values()):  # in one order, lest two builds wait for each other
+            (folder / clips.CLIPS_FOLDER).mkdir(parents=True, exist_ok=True)
+            locks.enter_context(locked(folder / ".lock", functools.partial(waiting, folder)))
+        _process_missing(folders, _rows(index), jobs, progress)
+        manifests = _manifests(folders, _rows(index))
+        for recipe, folder in folders.items():
+            _finish(folder, database, folds, recipe, manifests[recipe])
     if progress:
-        _report(manifest)
-    return ClipStore(folder)
+        _report(manifests)
+    return [ClipStore(folders[recipe]) for recipe in recipes]
 
 
-def _process_all(folder: Path, index: pd.DataFrame, recipe: Recipe, jobs: int | None, progress: bool) -> None:
-    rows = _rows(index)
-    todo = [row for row in rows if _outcome(folder, row) is None]
-    if not todo:
-        return
-    (folder / clips.STORE_FILE).unlink(missing_ok=True)
-    tasks = [(folder, row, recipe) for row in todo]
-    done = parallel.each(_process_to_disk, tasks, jobs=min(jobs or joblib.cpu_count(), len(todo)), died=_crashed)
-    bar = tqdm(
-        done, total=len(rows), initial=len(rows) - len(todo), desc="preprocess", unit="clip", disable=not progress
-    )
-    for _ in bar:
-        pass
+def _process_missing(folders: Folders, rows: list[Row], jobs: int | None, progress: bool) -> None:
+    tasks = []
+    for row in rows:
+        source = fingerprint(Path(row["path"]))
+        missing = {recipe: folder for recipe, folder in folders.items() if read_outcome(folder, row, source) is None}
+        if missing:
+            tasks.append((row, missing))
+    for folder in {folder for _, missing in tasks for folder in missing.values()}:
+        (folder / clips.STORE_FILE).unlink(missing_ok=True)
+    apart = _process_each(tasks, len(rows), jobs, progress)
+    _process_each(apart, len(apart), jobs, progress)
 
 
-def _rows(index: pd.DataFrame) -> list[dict[str, Any]]:
+def _process_each(tasks: list[Task], total: int, jobs: int | None, progress: bool) -> list[Task]:
+    """Process clips to disk; what is left to do: the recipes of those that failed with several, one by one."""
+    if not tasks:
+        return []
+    done = parallel.each(_process_to_disk, tasks, jobs=min(jobs or joblib.cpu_count(), len(tasks)), died=_crashed)
+    bar = tqdm(done, total=total, initial=total - len(tasks), desc="preprocess", unit="clip", disable=not progress)
+    return [task for left in bar for task in left]
+
+
+def _rows(index: pd.DataFrame) -> list[Row]:
     return [{str(key): value for key, value in row.items()} for row in index.to_dict("records")]
 
 
-def _process_to_disk(folder: Path, row: dict[str, Any], recipe: Recipe) -> None:
+def _process_to_disk(row: Row, folders: Folders) -> list[Task]:
     source = fingerprint(Path(row["path"]))
     with _one_thread():
         try:
-            clip = process(
+            found = process_all(
                 row["path"],
-                recipe,
+                [*folders],
                 start_s=row["start_s"],
                 end_s=row["end_s"],
                 image_fps=row["fps"],
                 view=row["view"],
             )
         except Exception as error:  # one clip must not stop a thousand others; the reason goes into the manifest
-            clip = failed(" ".join(f"unexpected {type(error).__name__}: {error}".split()))
-    _to_disk(folder, row, clip, source)
+            if len(folders) > 1:
+                return _apart(row, folders)
+            found = [failed(" ".join(f"unexpected {type(error).__name__}: {error}".split()))]
+    for folder, clip in zip(folders.values(), found, strict=True):
+        write_outcome(folder, row, clip, source)
+    return []
 
 
-def _crashed(folder: Path, row: dict[str, Any], _recipe: Recipe) -> None:
+def _crashed(row: Row, folders: Folders) -> list[Task]:
+    if len(folders) > 1:
+        return _apart(row, folders)
     reason = "the process that worked on it died: its video crashes the decoder, or memory ran out"
-    _to_disk(folder, row, failed(reason), fingerprint(Path(row["path"])))
+    for folder in folders.values():
+        write_outcome(folder, row, failed(reason), fingerprint(Path(row["path"])))
+    return []
 
 
-def _to_disk(folder: Path, row: dict[str, Any], clip: ProcessedClip, source: str) -> None:
-    base = folder / clips.CLIPS_FOLDER / file_stem(row["clip_id"])
-    sha256 = ""
-    if clip.status != "failed":
-        frames, track = io.BytesIO(), io.BytesIO()
-        np.save(frames, clip.frames, allow_pickle=False)
-        np.savez(track, **{item.name: getattr(clip.track, item.name) for item in fields(clip.track)})
-        sha256 = hashlib.sha256(frames.getvalue() + clip.times.tobytes()).hexdigest()
-        write_atomically(base.with_name(base.name + ".npy"), frames.getvalue())
-        write_atomically(base.with_name(base.name + ".npz"), track.getvalue())
-    outcome = {
-        "status": clip.status,
-        "reason": clip.reason,
-        "frames": len(clip.frames) if clip.status != "failed" else 0,
-        "sampled": clip.sampled,
-        "decoded": clip.decoded,
-        "faces": clip.faces,
-        "width": clip.width,
-        "height": clip.height,
-        "fps_source": None if np.isnan(clip.fps) else clip.fps,
-        "length_s": clip.length_s,
-        "sha256": sha256,
-        "source": source,
-        "part": _part(row),
-    }
-    write_atomically(base.with_name(base.name + ".json"), _json(outcome))
+def _apart(row: Row, folders: Folders) -> list[Task]:
+    return [(row, {recipe: folder}) for recipe, folder in folders.items()]
 
 
-def _outcome(folder: Path, row: dict[str, Any]) -> dict[str, Any] | None:
-    """What became of a clip; None if it is still to be processed, or its video is no longer the same."""
-    base = folder / clips.CLIPS_FOLDER / file_stem(row["clip_id"])
-    try:
-        outcome: dict[str, Any] = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if outcome["source"] != fingerprint(Path(row["path"])) or outcome["part"] != _part(row):
-        return None
-    if outcome["frames"] and not all(base.with_name(base.name + end).is_file() for end in (".npy", ".npz")):
-        return None
-    return outcome
-
-
-def _part(row: dict[str, Any]) -> list[Any]:
-    """What was asked of the video, besides the recipe."""
-    asked: list[Any] = [None if np.isnan(row[name]) else float(row[name]) for name in ("start_s", "end_s")]
-    if row["view"] != "frontal":
-        asked.append(row["view"])
-    if Path(row["path"]).is_dir() and not np.isnan(row["fps"]):
-        asked.append(float(row["fps"]))
-    return asked
-
-
-def fingerprint(path: Path) -> str:
-    """16 hex digits over a file's size, first, middle and last 64 KiB: videos that differ, differ there.
-
-    Of a folder, over the names and sizes of its files, and so over the first, the middle and the last of them.
-    """
-    digest = hashlib.sha256()
-    try:
-        if path.is_dir():
-            files = sorted(item for item in path.iterdir() if item.is_file())
-            digest.update(json.dumps([[item.name, item.stat().st_size] for item in files]).encode())
-            chosen = [files[at] for at in sorted({0, len(files) // 2, len(files) - 1})] if files else []
-        else:
-            chosen = [path]
-        for item in chosen:
-            size = item.stat().st_size
-            digest.update(str(size).encode())
-            with item.open("rb") as file:
-                for start in (0, size // 2, max(size - _BLOCK, 0)):
-                    file.seek(start)
-                    digest.update(file.read(_BLOCK))
-    except OSError:
-        return "unreadable"
-    return digest.hexdigest()[:16]
-
-
-def _manifest(folder: Path, index: pd.DataFrame) -> pd.DataFrame:
-    rows = []
-    for row in _rows(index):
-        outcome = _outcome(folder, row)
-        if outcome is None:
-            raise RuntimeError(f"{row['clip_id']}: changed while it was being processed. Preprocess again.")
-        rows.append({**row, **outcome})
-    return pd.DataFrame(rows)[list(clips.MANIFEST_COLUMNS)].set_index("clip_id")
+def _manifests(folders: Folders, rows: list[Row]) -> dict[Recipe, pd.DataFrame]:
+    found: dict[Recipe, list[Row]] = {recipe: [] for recipe in folders}
+    for row in rows:
+        source = fingerprint(Path(row["path"]))
+        for recipe, folder in folders.items():
+            outcome = read_outcome(folder, row, source)
+            if outcome is None:
+                raise RuntimeError(f"{row['clip_id']}: changed while it was being processed. Preprocess again.")
+            found[recipe].append({**row, **outcome})
+    columns = list(clips.MANIFEST_COLUMNS)
+    return {recipe: pd.DataFrame(table)[columns].set_index("clip_id") for recipe, table in found.items()}
 
 
 def _finish(folder: Path, database: Database, folds: Any, recipe: Recipe, manifest: pd.DataFrame) -> None:
@@ -266,8 +252,8 @@ def _finish(folder: Path, database: Database, folds: Any, recipe: Recipe, manife
     }
     files = {
         clips.MANIFEST_FILE: manifest.to_csv(lineterminator="\n").encode(),
-        clips.FOLDS_FILE: _json({"source": folds.source, "tests": tests}),
-        clips.STORE_FILE: _json(about),
+        clips.FOLDS_FILE: as_json({"source": folds.source, "tests": tests}),
+        clips.STORE_FILE: as_json(about),
     }
     for name, content in files.items():
         if not (folder / name).is_file() or (folder / name).read_bytes() != content:
@@ -279,21 +265,25 @@ def _finish(folder: Path, database: Database, folds: Any, recipe: Recipe, manife
             path.unlink()
 
 
-def _report(manifest: pd.DataFrame) -> None:
+def _report(manifests: dict[Recipe, pd.DataFrame]) -> None:
+    """Print what became of the clips, once where it is the same for several recipes."""
+    told: dict[str, list[str]] = {}
+    for recipe, manifest in manifests.items():
+        told.setdefault(_summary(manifest), []).append(str(recipe))
+    for summary, recipes in told.items():
+        print("\n".join([*recipes, summary] if len(manifests) > 1 else [summary]))
+
+
+def _summary(manifest: pd.DataFrame) -> str:
     counts = manifest["status"].value_counts()
     summary = ", ".join(f"{counts.get(status, 0)} {status}" for status in ("ok", "partial", "failed"))
     neutral = int((manifest["kind"] == clips.NEUTRAL_KIND).sum())
     beside = f" and {neutral} neutral recordings" if neutral else ""
-    print(f"{len(manifest) - neutral} clips{beside}: {summary}")
     notable = manifest.loc[manifest["reason"] != "", ["status", "frames", "reason"]].sort_values(
         "status", kind="stable"
     )
-    if len(notable):
-        print(notable.sort_values("status", kind="stable").to_string(max_colwidth=100))
-
-
-def _json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+    table = ["\n" + notable.to_string(max_colwidth=100)] if len(notable) else []
+    return "".join([f"{len(manifest) - neutral} clips{beside}: {summary}", *table])
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from smilelab.preprocess.crops import Image, crop, face_pose, iou, pose_box, resample
 from smilelab.preprocess.tracks import SAME_FACE, Box, Boxes, FaceTrack, Sighting
 
-__all__ = ["Choice", "FaceTrack", "FaceTracker", "Sighting", "crop", "landmark_model_path"]
+__all__ = ["Choice", "FaceTrack", "FaceTracker", "Following", "Sighting", "crop", "landmark_model_path"]
 
 Choice = Literal["largest", "most frontal"]
 
@@ -108,19 +108,46 @@ class FaceTracker:
 
     def follow(self, frames: Iterable[tuple[float, Image]]) -> Generator[Sighting]:
         """Yield a `Sighting` per frame, in order, at most one key interval behind the input."""
-        detector = _Detector(self.choice)
-        key: _Seen | None = None
-        between: list[_Seen] = []
+        following = self.begin()
         for time, image in frames:
-            seen = _Seen(time, image)
-            between.append(seen)
-            if key is None or time - key.time >= self.key_every_s - _EPSILON_S:
-                yield from self._settle(detector, key, between)
-                key, between = seen, []
-        if between:
-            yield from self._settle(detector, key, between)
+            yield from following.add(time, image)
+        yield from following.end()
 
-    def _settle(self, detector: _Detector, key: _Seen | None, after: list[_Seen]) -> Generator[Sighting]:
+    def begin(self) -> Following:
+        """Begin to follow a face through frames that are handed over one by one."""
+        return Following(self.key_every_s, self.choice)
+
+
+class Following:
+    """A face that is being followed; made by `FaceTracker.begin`.
+
+    Parameters
+    ----------
+    key_every_s, choice
+        As in `FaceTracker`.
+    """
+
+    def __init__(self, key_every_s: float, choice: Choice) -> None:
+        self._key_every_s = key_every_s
+        self._detector = _Detector(choice)
+        self._key: _Seen | None = None
+        self._between: list[_Seen] = []
+
+    def add(self, time: float, image: Image) -> Generator[Sighting]:
+        """Sightings that are settled now that this frame is there, in order; to be exhausted before the next."""
+        seen = _Seen(time, image)
+        self._between.append(seen)
+        if self._key is None or time - self._key.time >= self._key_every_s - _EPSILON_S:
+            yield from self._settle()
+            self._key, self._between = seen, []
+
+    def end(self) -> Generator[Sighting]:
+        """Sightings in the frames that are left."""
+        if self._between:
+            yield from self._settle()
+
+    def _settle(self) -> Generator[Sighting]:
+        detector, key, after = self._detector, self._key, self._between
         detector.inspect(after[-1], key)
         if key is not None:
             _resolve(detector, key, after[:-1], after[-1])

@@ -1,28 +1,26 @@
-"""One video to face crops: decode once, follow the face, cut it out, in bounded memory."""
+"""One video to face crops: decode it once, follow the face, cut it out as one recipe or several ask for it."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smilelab.preprocess import video
-from smilelab.preprocess.crops import Image, crop
+from smilelab.preprocess.cutting import Cutter
 from smilelab.preprocess.faces import Choice, FaceTracker
 from smilelab.preprocess.recipe import Recipe
-from smilelab.preprocess.tracks import REACH_S, Box, FaceTrack, Sighting
+from smilelab.preprocess.tracks import Boxes, FaceTrack
 
-__all__ = ["VIEWS", "ProcessedClip", "Recipe", "failed", "process"]
+__all__ = ["VIEWS", "ProcessedClip", "Recipe", "failed", "process", "process_all"]
 
 _MINIMUM_FRAMES = 2
-_STEP_S = 0.5
-_REGION = 0.8
-_NOTHING = np.empty((0, 0, 3), np.uint8)
+_NO_PICTURES = np.empty((0, 0, 0, 3), np.uint8)
 _CHOICES: dict[str, Choice] = {"frontal": "largest", "dual": "most frontal"}
 VIEWS = tuple(_CHOICES)
 _TURNS = (90, 270)
@@ -119,57 +117,104 @@ def process(
     ValueError
         If `view` or `image_fps` is none of these.
     """
+    return process_all(path, [recipe], start_s=start_s, end_s=end_s, image_fps=image_fps, view=view)[0]
+
+
+def process_all(
+    path: str | os.PathLike[str],
+    recipes: Sequence[Recipe],
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    image_fps: float | None = None,
+    view: str = "frontal",
+) -> list[ProcessedClip]:
+    """Preprocess one video as several recipes ask for it, and decode it once.
+
+    Recipes of one frame rate and one kind of boxes share the face that is followed. Those of different rates share the
+    decoding alone: which frames the detector sees, and between which of them it is spared, depends on the rate.
+
+    Parameters
+    ----------
+    path, start_s, end_s, image_fps, view
+        As in `process`.
+    recipes : sequence of Recipe
+        How to crop and sample.
+
+    Returns
+    -------
+    list of ProcessedClip
+        In the order of `recipes`, each what `process` gives for its recipe.
+
+    Raises
+    ------
+    ValueError
+        As `process`.
+    """
     if view not in _CHOICES:
         raise ValueError(f"view is {view!r}; expected one of {', '.join(_CHOICES)}")
     interval = _open_interval(start_s, end_s)
-    clip = _process(path, recipe, interval, image_fps, view, 0)
-    if clip.sampled and not len(clip.frames):
-        turn = _side_that_shows_a_face(path, interval, image_fps, clip.length_s)
-        turned = _process(path, recipe, interval, image_fps, view, turn) if turn else clip
-        if turned.status != "failed":
-            note = f"turned by {turn} degrees clockwise"
-            return replace(turned, reason="; ".join(filter(None, [turned.reason, note])))
-    return clip
+    clips = _process(path, recipes, interval, image_fps, view, 0)
+    faceless = [recipe for recipe, clip in clips.items() if clip.sampled and not len(clip.frames)]
+    if faceless:
+        # The length is that of the video, and so the same whatever the recipe.
+        turn = _side_that_shows_a_face(path, interval, image_fps, clips[faceless[0]].length_s)
+        turned = _process(path, faceless, interval, image_fps, view, turn) if turn else {}
+        for recipe, clip in turned.items():
+            if clip.status != "failed":
+                note = f"turned by {turn} degrees clockwise"
+                clips[recipe] = replace(clip, reason="; ".join(filter(None, [clip.reason, note])))
+    return [clips[recipe] for recipe in recipes]
 
 
 def _process(
     path: str | os.PathLike[str],
-    recipe: Recipe,
+    recipes: Sequence[Recipe],
     interval: tuple[float, float],
     image_fps: float | None,
     view: str,
     turn: int,
-) -> ProcessedClip:
+) -> dict[Recipe, ProcessedClip]:
     start, end = interval
-    survey = _Survey()
-    tracker = FaceTracker(boxes=recipe.boxes, choice=_CHOICES[view])
-    pictures: list[Image] = []
-    tracks: list[FaceTrack] = []
+    shared: dict[float | None, dict[Boxes, list[Recipe]]] = {}
+    for recipe in dict.fromkeys(recipes):
+        shared.setdefault(recipe.fps, {}).setdefault(recipe.boxes, []).append(recipe)
+    cutters = [[Cutter(alike, _CHOICES[view]) for alike in by_boxes.values()] for by_boxes in shared.values()]
     options: dict[str, Any] = {"start_s": start, "end_s": end, "image_fps": image_fps, "turn": turn}
     try:
-        with video.read(path, fps=recipe.fps, **options) as source:
-            for picture, track in _cropped(survey.watch(tracker.follow(source)), tracker, recipe):
-                pictures.append(picture)
-                tracks.append(track)
+        with video.sample(path, [*shared], **options) as source:
+            for which, frame in source:
+                for cutter in cutters[which]:
+                    cutter.add(frame)
+            for cutter in itertools.chain(*cutters):
+                cutter.end()
     except video.VideoError as error:
-        return failed(error.reason)
-    empty = np.empty((0, recipe.size, recipe.size, 3), np.uint8)
-    result = ProcessedClip(
-        frames=np.stack(pictures) if pictures else empty,
-        track=FaceTrack.join(tracks),
+        return dict.fromkeys(recipes, failed(error.reason))
+    found = {}
+    for cutter in itertools.chain(*cutters):
+        clip = _followed(cutter, source, start, end)
+        found.update({recipe: replace(clip, frames=cutter.frames(recipe)) for recipe in cutter.recipes})
+    return found
+
+
+def _followed(cutter: Cutter, source: video.Samples, start: float, end: float) -> ProcessedClip:
+    """What was found at one frame rate, without the pictures."""
+    clip = ProcessedClip(
+        frames=_NO_PICTURES,
+        track=cutter.track,
         status="ok",
         reason="",
-        sampled=len(survey.times),
+        sampled=len(cutter.times),
         decoded=source.decoded,
         length_s=max(min(source.last_time, end) - start, 0.0),
         fps=source.rate,
-        width=survey.width,
-        height=survey.height,
-        faces=survey.faces,
+        width=cutter.width,
+        height=cutter.height,
+        faces=cutter.faces,
     )
     whole = start == 0 and end == np.inf
-    span = f"{result.length_s:.1f} s" if whole else f"{start:.1f}-{start + result.length_s:.1f} s"
-    return _judged(result, survey.times, source, span, tracker.choice)
+    span = f"{clip.length_s:.1f} s" if whole else f"{start:.1f}-{start + clip.length_s:.1f} s"
+    return _judged(clip, cutter.times, source, span, cutter.choice)
 
 
 def _side_that_shows_a_face(
@@ -188,84 +233,11 @@ def _side_that_shows_a_face(
 
 def failed(reason: str) -> ProcessedClip:
     """Make the answer for a video that gives no frames."""
-    return ProcessedClip(np.empty((0, 0, 0, 3), np.uint8), FaceTrack.join([]), "failed", reason)
+    return ProcessedClip(_NO_PICTURES, FaceTrack.join([]), "failed", reason)
 
 
-@dataclass
-class _Survey:
-    times: list[float] = field(default_factory=list)
-    faces: int = 0
-    width: int = 0
-    height: int = 0
-
-    def watch(self, sightings: Iterable[Sighting]) -> Generator[Sighting]:
-        for sighting in sightings:
-            self.times.append(sighting.time)
-            self.faces = max(self.faces, sighting.faces)
-            self.height, self.width = sighting.image.shape[:2]
-            yield sighting
-
-
-@dataclass
-class _Held:
-    sighting: Sighting
-    origin: NDArray[np.float64]
-
-
-def _cropped(sightings: Iterable[Sighting], tracker: FaceTracker, recipe: Recipe) -> Generator[tuple[Image, FaceTrack]]:
-    """Crops and their places, as soon as no later frame can change them.
-
-    Of frames that wait, only the surroundings of the face are kept.
-    """
-    context_s = REACH_S + tracker.bridge_s
-    waiting: list[_Held] = []
-    done: list[Sighting] = []
-    last: tuple[float, Box] | None = None
-    for sighting in sightings:
-        if sighting.landmarks is not None:
-            low, high = sighting.landmarks.min(0), sighting.landmarks.max(0)
-            last = sighting.time, np.concatenate([low, high]).astype(np.float64)
-        near = last[1] if last is not None and sighting.time - last[0] <= tracker.bridge_s else None
-        waiting.append(_hold(sighting, near))
-        if sighting.time - waiting[0].sighting.time > context_s + _STEP_S:
-            settled = sum(held.sighting.time < sighting.time - context_s for held in waiting)
-            yield from _cut(done, waiting, settled, tracker, recipe)
-            done += [held.sighting._replace(image=_NOTHING) for held in waiting[:settled]]
-            done = [old for old in done if old.time >= done[-1].time - context_s]
-            del waiting[:settled]
-    yield from _cut(done, waiting, len(waiting), tracker, recipe)
-
-
-def _hold(sighting: Sighting, near: Box | None) -> _Held:
-    height, width = sighting.image.shape[:2]
-    if near is None:
-        return _Held(sighting._replace(image=_NOTHING), np.zeros(2))
-    reach = _REGION * max(near[2] - near[0], near[3] - near[1])
-    left, top = np.clip((near[:2] - reach).astype(int), 0, (width - 1, height - 1))
-    right, bottom = np.clip((near[2:] + reach).astype(int) + 1, (left + 1, top + 1), (width, height))
-    return _Held(sighting._replace(image=sighting.image[top:bottom, left:right].copy()), np.array([left, top], float))
-
-
-def _cut(
-    done: list[Sighting], waiting: list[_Held], settled: int, tracker: FaceTracker, recipe: Recipe
-) -> Generator[tuple[Image, FaceTrack]]:
-    track = FaceTrack.assemble([*done, *(held.sighting for held in waiting)], tracker.boxes, tracker.bridge_s)
-    for index, held in enumerate(waiting[:settled], len(done)):
-        if not track.usable[index] or np.isnan(track.boxes[index, 0]):
-            continue
-        picture = crop(
-            held.sighting.image,
-            track.boxes[index] - np.tile(held.origin, 2),
-            recipe.size,
-            kind=recipe.crop,
-            roll=float(track.rolls[index]),
-            landmarks=track.outlines[index] - held.origin,
-        )
-        yield picture, track.part(slice(index, index + 1))
-
-
-def _judged(clip: ProcessedClip, times: list[float], source: video.Frames, span: str, choice: Choice) -> ProcessedClip:
-    found = len(clip.frames)
+def _judged(clip: ProcessedClip, times: list[float], source: video.Reading, span: str, choice: Choice) -> ProcessedClip:
+    found = len(clip.times)
     if not times:
         reason = f"no frame in {span}: the video is {source.last_time:.1f} s long"
         return replace(clip, status="failed", reason=reason)

@@ -7,20 +7,32 @@ declares are never used for sampling or counting: phones record variable rates, 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smilelab.preprocess.container import VideoError
 from smilelab.preprocess.encode import write, write_images
+from smilelab.preprocess.grid import Grid, taken
 from smilelab.preprocess.images import PictureFolder
-from smilelab.preprocess.sources import EPSILON_S, Source, VideoFile
+from smilelab.preprocess.sources import Source, VideoFile
 
-__all__ = ["Frame", "Frames", "VideoError", "count_frames", "read", "write", "write_images"]
+__all__ = [
+    "Frame",
+    "Frames",
+    "Reading",
+    "Samples",
+    "VideoError",
+    "count_frames",
+    "read",
+    "sample",
+    "write",
+    "write_images",
+]
 
 Image = NDArray[np.uint8]
 TURNS = (0, 90, 180, 270)
@@ -88,7 +100,43 @@ def read(
 
     Source: our choice; Yang et al. 2020, "Implementation details", sample 5 frames per second.
     """
-    return Frames(path, fps=fps, start_s=start_s, end_s=end_s, image_fps=image_fps, turn=turn, threads=threads)
+    return Frames(path, [fps], start_s, end_s, image_fps=image_fps, turn=turn, threads=threads)
+
+
+def sample(
+    path: str | os.PathLike[str],
+    rates: Sequence[float | None],
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    image_fps: float | None = None,
+    turn: int = 0,
+    threads: int = 1,
+) -> Samples:
+    """Decode a video once, to what `read` gives at each of several rates.
+
+    Samples come as the video is decoded, so that none waits for those of another rate: however long the video, two
+    decoded pictures are held.
+
+    Parameters
+    ----------
+    path, start_s, end_s, image_fps, turn, threads
+        As in `read`.
+    rates : sequence of float or None
+        Frames per second; None takes every frame.
+
+    Returns
+    -------
+    Samples
+        Iterator over pairs of a rate's place in `rates` and a `Frame`; also a context manager. The pairs of one place
+        are, in order, the frames that `read` gives at that rate.
+
+    Raises
+    ------
+    VideoError, ValueError
+        As `read`.
+    """
+    return Samples(path, rates, start_s, end_s, image_fps=image_fps, turn=turn, threads=threads)
 
 
 def count_frames(path: str | os.PathLike[str]) -> int:
@@ -116,28 +164,31 @@ def count_frames(path: str | os.PathLike[str]) -> int:
     return frames.decoded
 
 
-class Frames(Iterator[Frame]):
-    """The frames of one video, decoded once while they are iterated over; made by `read`.
+class Reading:
+    """A video that is being decoded, once, while one iterates over it.
 
     Parameters
     ----------
-    path, fps, start_s, end_s, image_fps, turn, threads
-        As in `read`.
+    path, rates, start_s, end_s, image_fps, turn, threads
+        As in `sample`.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
+        rates: Sequence[float | None],
+        start_s: float | None,
+        end_s: float | None,
         *,
-        fps: float | None = None,
-        start_s: float | None = None,
-        end_s: float | None = None,
         image_fps: float | None = None,
         turn: int = 0,
         threads: int = 1,
     ) -> None:
-        if fps is not None and not fps > 0:
-            raise ValueError(f"fps is {fps}; expected a positive number of frames per second, or None for every frame")
+        for fps in rates:
+            if fps is not None and not fps > 0:
+                raise ValueError(
+                    f"fps is {fps}; expected a positive number of frames per second, or None for every frame"
+                )
         if turn not in TURNS:
             raise ValueError(f"turn is {turn!r}; expected degrees clockwise, one of {TURNS}")
         self.path = Path(path)
@@ -147,7 +198,7 @@ class Frames(Iterator[Frame]):
             PictureFolder(self.path, image_fps) if self.path.is_dir() else VideoFile(self.path, threads)
         )
         pictures = _viewed(self._source, start_s, end_s, turn)
-        self._chosen = pictures if fps is None else _on_grid(pictures, float(fps), start_s, end_s)
+        self._taken = taken(pictures, [Grid(fps, start_s, end_s) for fps in rates])
 
     @property
     def complete(self) -> bool:
@@ -175,22 +226,37 @@ class Frames(Iterator[Frame]):
         span = self._source.last_time - self._source.first_time
         return (self.decoded - 1) / span if span > 0 and self.decoded else float("nan")
 
-    def __iter__(self) -> Frames:
-        return self
-
-    def __next__(self) -> Frame:
-        return next(self._chosen).frame
-
     def close(self) -> None:
         """Free the decoder before the end."""
-        self._chosen.close()
+        self._taken.close()
         self._source.close()
 
-    def __enter__(self) -> Frames:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+class Frames(Reading, Iterator[Frame]):
+    """The frames of one video at one rate; made by `read`."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._taken)[1].frame
+
+
+class Samples(Reading, Iterator[tuple[int, Frame]]):
+    """The frames of one video at several rates; made by `sample`."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> tuple[int, Frame]:
+        which, picture = next(self._taken)
+        return which, picture.frame
 
 
 class _Picture:
@@ -215,22 +281,6 @@ def _viewed(source: Source, start_s: float, end_s: float, turn: int) -> Generato
         # Once only: asking a frame for side data ties it into a reference cycle, and frames are large.
         view = view or _View.of(picture, source.pixel_aspect, turn)
         yield _Picture(time, picture, view)
-
-
-def _on_grid(pictures: Generator[_Picture], fps: float, start_s: float, end_s: float) -> Generator[_Picture]:
-    index = 0
-    held: _Picture | None = None
-    gap = 0.0
-    for picture in pictures:
-        while (at := start_s + index / fps) <= picture.time + EPSILON_S:
-            earlier = held is not None and at - held.time <= picture.time - at + EPSILON_S
-            yield held if held is not None and earlier else picture
-            index += 1
-        gap = picture.time - held.time if held else 0.0
-        held = picture
-    while held and (at := start_s + index / fps) <= held.time + min(gap, 1 / fps) / 2 and at < end_s - EPSILON_S:
-        yield held
-        index += 1
 
 
 class _View(NamedTuple):

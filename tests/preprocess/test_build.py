@@ -22,6 +22,7 @@ from smilelab.clips import ClipStore, ClipStoreError
 from smilelab.preprocess import build as building
 from smilelab.preprocess import video
 from smilelab.preprocess.build import Recipe, build, process
+from smilelab.preprocess.process import process_all
 
 RECIPE = Recipe(size=24)
 
@@ -70,7 +71,7 @@ def test_building_again_changes_nothing(
 ) -> None:
     store = build(database, RECIPE, tmp_path, jobs=1, progress=False)
     before = {path: path.stat().st_mtime_ns for path in store.path.rglob("*")}
-    monkeypatch.setattr(building, "process", lambda *a, **k: pytest.fail("processed again"))
+    monkeypatch.setattr(building, "process_all", lambda *a, **k: pytest.fail("processed again"))
     again = build(database, RECIPE, tmp_path, jobs=1, progress=False)
     assert again.hash == store.hash
     assert {path: path.stat().st_mtime_ns for path in store.path.rglob("*") if path.name != ".lock"}.items() <= (
@@ -153,9 +154,9 @@ def test_an_unexpected_failure_of_one_clip_does_not_stop_the_others(
     def broken(path: str, *rest: object, **options: object) -> object:
         if "face" in path:
             raise ZeroDivisionError("division\nby zero")
-        return process(path, *rest, **options)
+        return process_all(path, *rest, **options)
 
-    monkeypatch.setattr(building, "process", broken)
+    monkeypatch.setattr(building, "process_all", broken)
     store = build(database, RECIPE, tmp_path, jobs=1, progress=False)
     assert store.manifest.loc["face", "reason"] == "unexpected ZeroDivisionError: division by zero"
     assert store.manifest.loc["other", "status"] == "ok"
@@ -260,6 +261,6 @@ def test_folds_that_cannot_be_are_said_before_the_work(
         raise AssertionError("processed")
 
     monkeypatch.setattr(database, "folds", leaking)
-    monkeypatch.setattr(building, "_process_all", never)
+    monkeypatch.setattr(building, "_process_missing", never)
     with pytest.raises(ValueError, match="in folds 1 and 2"):
         build(database, RECIPE, tmp_path, progress=False)

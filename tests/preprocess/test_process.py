@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from sample_videos import FPS, Rendered, blank, real_clip, render
 
-from smilelab.preprocess import process as processing
-from smilelab.preprocess import video
+from smilelab.preprocess import cutting, video
 from smilelab.preprocess.build import Recipe, process
 from smilelab.preprocess.crops import crop, iou
 from smilelab.preprocess.faces import FaceTracker
@@ -167,7 +166,7 @@ def test_only_the_surroundings_of_the_face_are_held(tmp_path: Path, monkeypatch:
     person = render(3, seconds=3.5, width=960, height=540, iod_px=38)
     video.write(tmp_path / "a.mp4", person.images, FPS)
     most = 0
-    hold, waiting = processing._hold, []
+    hold, waiting = cutting._hold, []
 
     def watched(*arguments: object) -> object:
         nonlocal most
@@ -178,7 +177,7 @@ def test_only_the_surroundings_of_the_face_are_held(tmp_path: Path, monkeypatch:
         most = max(most, sum(item.sighting.image.nbytes for item in waiting))
         return held
 
-    monkeypatch.setattr(processing, "_hold", watched)
+    monkeypatch.setattr(cutting, "_hold", watched)
     clip = process(tmp_path / "a.mp4", replace(RECIPE, fps=None))
     assert len(clip.frames) == len(person.images)
     assert most < 0.25 * sum(image.nbytes for image in person.images)

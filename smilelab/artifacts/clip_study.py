@@ -1,0 +1,68 @@
+"""What is trained on whole clips in one profile: RealSmileNet and its variants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from smilelab.artifacts.study import Study
+from smilelab.options import TrainingOptions
+from smilelab.preprocess.build import Recipe
+from smilelab.specs import RunSpec, specify
+
+__all__ = ["ClipStudy"]
+
+_PLAIN_SIZE = 48
+
+
+@dataclass(frozen=True)
+class ClipStudy:
+    """Yang et al.'s protocol: which networks are trained how, on which folds.
+
+    Parameters
+    ----------
+    study : Study
+        Databases and where runs are kept.
+    training : TrainingOptions
+        Of every network; a variant's own options come on top.
+    selection : {"validation", "last", "best-on-test"}
+        Which epoch is kept.
+    folds : sequence of int
+        Test folds, counted from 1; empty means all. Of those, the ones that a database has.
+    trials : int
+        Repetitions with other seeds.
+    """
+
+    study: Study
+    training: TrainingOptions
+    selection: str = "validation"
+    folds: Sequence[int] = field(default=())
+    trials: int = 1
+
+    def specs(
+        self, database: str, model: str = "realsmilenet", *, recipe: Recipe | None = None, **fields: Any
+    ) -> list[RunSpec]:
+        """Specify the folds and trials of a model on a database.
+
+        Parameters
+        ----------
+        database : str
+        model : str
+            One of :func:`smilelab.models.names` that take whole clips.
+        recipe : Recipe, optional
+            How frames are cropped; by default as in the study.
+        **fields
+            Fields of :class:`smilelab.specs.RunSpec`; ``tests`` are names of databases here.
+
+        Returns
+        -------
+        list of RunSpec
+        """
+        store = self.study.store(database, recipe)
+        size = (recipe or self.study.recipe).size
+        tests = [self.study.store(name, recipe) for name in fields.pop("tests", ())]
+        own = {} if size == _PLAIN_SIZE else {"size": size}
+        common = {"training": self.training, "selection": self.selection, "folds": self.folds, "trials": self.trials}
+        common |= {"model": model, "model_options": tuple(own.items())}
+        return specify(store, tests=tests, **{**common, **fields})
