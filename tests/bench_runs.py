@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +118,7 @@ def bucket_seconds(data: Path, epochs: int) -> dict[int, float]:
 def mapped(pid: int, folder: Path) -> dict[str, float]:
     """MB of a process: of the clips' files, what is resident, its share of that, what it copied; and memory of its own.
 
-    `folder` is resolved, as the kernel prints it.
+    A file that two runs of a process have opened counts twice. `folder` is resolved, as the kernel prints it.
     """
     totals = dict.fromkeys(("clips", "share", "copied", "own"), 0)
     fields = {"Rss": "clips", "Pss": "share", "Private_Dirty": "copied"}
@@ -143,20 +143,20 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 @contextmanager
-def watched(folder: Path) -> Iterator[dict[int, list[dict[str, float]]]]:
-    """What processes below this one hold while the block runs, by process, twice a second."""
-    seen: dict[int, list[dict[str, float]]] = {}
+def watched(folder: Path) -> Iterator[list[dict[int, dict[str, float]]]]:
+    """What processes below this one hold while the block runs, by process, five times a second."""
+    seen: list[dict[int, dict[str, float]]] = []
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.5):
+        while not over.wait(0.2):
+            now = {}
             for pid in set(descendants(os.getpid())):
-                try:
-                    found = mapped(pid, folder)
-                except OSError:
-                    continue
-                if found["clips"]:
-                    seen.setdefault(pid, []).append(found)
+                with suppress(OSError):
+                    now[pid] = mapped(pid, folder)
+            now = {pid: found for pid, found in now.items() if found["clips"]}
+            if now:
+                seen.append(now)
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -168,17 +168,23 @@ def watched(folder: Path) -> Iterator[dict[int, list[dict[str, float]]]]:
 
 
 def report_memory(name: str, data: Path, epochs: int, training: dict) -> None:
+    from joblib.externals.loky import get_reusable_executor
+
     size = sum(path.stat().st_size for path in (data / "clips").glob("*.npy")) / 2**20
+    get_reusable_executor().shutdown()  # what a process keeps of an earlier store is not this one's
     with watched(data.resolve()) as seen:
         run_folds(TWO_PROCESSES, data, epochs, 4, training, "last")
-    print(f"{name}: clips of {size:.0f} MB; at most resident in each process, MB:")
-    for pid, samples in sorted(seen.items()):
-        peak = {key: max(sample[key] for sample in samples) for key in samples[0]}
-        # Pages that both processes have are halved in the share.
+    together = max(sum(found["share"] for found in now.values()) for now in seen)
+    print(
+        f"{name}: clips of {size:.0f} MB, of which all processes together hold {together:.0f} MB at most; in each, MB:"
+    )
+    for pid in sorted({pid for now in seen for pid in now}):
+        samples = [now[pid] for now in seen if pid in now]
+        most = {key: max(sample[key] for sample in samples) for key in samples[0]}
+        own = statistics.median(sample["own"] for sample in samples)
         print(
-            f"  process {pid}: of the clips' files {peak['clips']:.0f}, lowest share of them "
-            f"{min(s['share'] for s in samples if s['clips'] == peak['clips']):.0f}, copied {peak['copied']:.1f}; "
-            f"memory of its own {peak['own']:.0f}"
+            f"  process {pid}: of the clips' files {most['clips']:.0f}, copied of them {most['copied']:.1f}; "
+            f"memory of its own {own:.0f}, at most {most['own']:.0f}"
         )
 
 
