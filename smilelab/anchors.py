@@ -218,7 +218,7 @@ def comparable(store: ClipStore, found: Mapping[AnchorRule, Anchors]) -> list[st
 
 
 def possible(store: ClipStore) -> tuple[AnchorRule, ...]:
-    """Anchors that whole clips of both classes can be compared with, all of them on the same clips; see `comparable`.
+    """Anchors that clips of both classes, of two subjects at least, can be compared with, all on the same clips.
 
     On BBC nobody was filmed twice and on MMI nobody shows both kinds of smile: there are no posed anchors there.
     """
@@ -226,7 +226,8 @@ def possible(store: ClipStore) -> tuple[AnchorRule, ...]:
     rules: tuple[AnchorRule, ...] = ("neutral", "posed")
     for rule in rules:
         more = {**found, rule: find(store, rule, length=clip_length(store))}
-        if store.usable["label"][comparable(store, more)].nunique() == 2:
+        left = store.usable.loc[comparable(store, more)]
+        if all(len(set(left.loc[left["label"] == label, "subject"])) > 1 for label in (0, 1)):
             found = more
     return tuple(found)
 

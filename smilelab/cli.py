@@ -23,8 +23,8 @@ smilelab status                          which tables and figures are made, runs
 smilelab predict VIDEO...                score videos of your own
 smilelab export RUN FILE                 weights of a finished run, for predict --weights FILE
 
-A database is simulated unless you give its folder: --database uva-nemo=DIR. Profiles: smoke takes minutes, laptop an
-hour and a half, overnight a night, paper a GPU. Each command explains itself with --help.
+A database is simulated unless you give its folder: --database uva-nemo=DIR. Profiles: smoke takes minutes, laptop
+hours, overnight a night or more, paper a GPU. Each command explains itself with --help.
 """
 
 

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from smilelab.metrics import THRESHOLD, checked
-from smilelab.resampling import MODEL, Resampled, compared_between_subjects, interval
+from smilelab.resampling import LEAST_SUBJECTS, MODEL, Resampled, compared_between_subjects, interval
 
 __all__ = ["Comparison", "ComparisonError", "compare", "corrected_t", "in_common", "mcnemar", "sign_flip"]
 
@@ -26,6 +26,8 @@ class ComparisonError(ValueError):
 @dataclass(frozen=True)
 class Comparison:
     """How much better the first model is than the second; shares lie between -1 and 1, NaN where undefined.
+
+    Of one subject alone, intervals and p values are undefined.
 
     Attributes
     ----------
@@ -102,6 +104,7 @@ def compare(
     more_wins = wins - compared_between_subjects(other, resampled)[0]
     areas = interval(resampled.shares_of_pairs(more_wins, pairs))
     right = [_verdicts(frame, threshold) for frame in (one, other)]
+    several = resampled.count >= LEAST_SUBJECTS
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     return Comparison(
         n=len(right[0]),
@@ -112,10 +115,10 @@ def compare(
         auc=float(more_wins.sum() / pairs.sum()) if pairs.any() else float("nan"),
         auc_low=areas.low,
         auc_high=areas.high,
-        p=sign_flip(resampled.sums(gain), permutations=permutations, seed=seed),
+        p=sign_flip(resampled.sums(gain), permutations=permutations, seed=seed) if several else float("nan"),
         only_first=only_first,
         only_second=only_second,
-        p_mcnemar=float("nan") if "start" in one else mcnemar(only_first, only_second),
+        p_mcnemar=mcnemar(only_first, only_second) if several and "start" not in one else float("nan"),
     )
 
 

@@ -36,6 +36,8 @@ class Fitted:
         A row an epoch.
     along : Fitted, optional
         What the same training gives for :attr:`RunSpec.along`.
+    earlier : float
+        Seconds that interrupted attempts had taken up to the checkpoint this one went on from.
     """
 
     spec: RunSpec
@@ -45,6 +47,7 @@ class Fitted:
     epoch: int
     history: pd.DataFrame
     along: Fitted | None = None
+    earlier: float = 0.0
 
     def scored(self, part: Part) -> pd.DataFrame:
         """Predictions of a part: a row a sample, with ``probability``, ``fold`` and ``seed``."""
@@ -113,7 +116,8 @@ def _network(spec: RunSpec, store: ClipStore, device: str, checkpoint: Path, oth
                 model, part.clips, batch_size=settings.batch_size, device=device, precision=settings.precision
             )
 
-        return Fitted(what, parts, {name: value.contiguous() for name, value in state.items()}, score, epoch, history)
+        whole = {name: value.contiguous() for name, value in state.items()}
+        return Fitted(what, parts, whole, score, epoch, history, earlier=trained.earlier)
 
     fitted = kept(spec, trained.state_dict, trained.best_epoch, trained.history)
     if spec.along is None:

@@ -27,7 +27,10 @@ class MetricError(ValueError):
 
 @dataclass(frozen=True)
 class Summary:
-    """What is reported about a set of predictions; shares lie between 0 and 1, NaN where undefined."""
+    """What is reported about a set of predictions; shares lie between 0 and 1, NaN where undefined.
+
+    Intervals are undefined where what they are of comes from one subject alone.
+    """
 
     n: int
     subjects: int
@@ -52,7 +55,8 @@ class Summary:
 class Detection:
     """How one class, the positive one, is found; shares lie between 0 and 1, NaN where undefined.
 
-    Precision is undefined where nothing is called positive, recall where nothing is.
+    Precision is undefined where nothing is called positive, recall where nothing is; intervals also where that is from
+    one subject alone.
     """
 
     positive: int

@@ -71,7 +71,8 @@ def parts_of(
     rules = _rules(spec, anchor_rule)
     length = anchors.clip_length(store) if spec.windows is None and rules else (spec.windows or WindowOptions()).length
     found: dict[AnchorRule, Anchors] = {
-        rule: anchors.find(store, rule, length=length, seed=spec.partition_seed or 0) for rule in rules
+        rule: anchors.find(store, rule, length=length, source=spec.neutral_from, seed=spec.partition_seed or 0)
+        for rule in rules
     }
     sides = [*_clip_ids(spec, store)]
     if found and (spec.windows is None or spec.compared):

@@ -46,6 +46,12 @@ def profiles(root: str | Path) -> list[str]:
     return [path.stem for path in sorted((Path(root) / "plans").glob("*.json"))]
 
 
+def planned(root: str | Path, profile: str, experiment: str) -> dict[str, bool]:
+    """Hashes of the runs that are planned for an experiment, and whether each is finished; empty where none is."""
+    entries = _read(_path(root, profile)).get(experiment, [])
+    return {entry["run"]: (Path(root) / entry["run"] / "metrics.json").is_file() for entry in entries}
+
+
 def progress(root: str | Path, profile: str, *, processes: int = 1) -> pd.DataFrame:
     """How far the experiments of a profile are, and how long the rest is expected to take.
 
@@ -72,8 +78,12 @@ def progress(root: str | Path, profile: str, *, processes: int = 1) -> pd.DataFr
     """
     root = Path(root)
     known = _finished(root)
-    rows, timed = [], set[str]()
-    for experiment, entries in _read(_path(root, profile)).items():
+    plan = _read(_path(root, profile))
+    rows = []
+    # What comes along with a run that is left takes no time of its own.
+    every = [entry for entries in plan.values() for entry in entries]
+    timed = {entry["along"] for entry in every if "along" in entry and entry["run"] not in known}
+    for experiment, entries in plan.items():
         done = [entry for entry in entries if entry["run"] in known]
         left = [entry for entry in entries if entry["run"] not in known]
         errors = [error for entry in left if (error := _error(root, entry["run"])) is not None]
@@ -111,7 +121,8 @@ def _duration(seconds: float) -> str:
 
 
 def _entry(spec: RunSpec) -> dict[str, Any]:
-    return {"run": spec.hash, **_facts(spec.as_dict())}
+    along = {"along": spec.along.hash} if spec.along is not None else {}
+    return {"run": spec.hash, **along, **_facts(spec.as_dict())}
 
 
 def _facts(spec: dict[str, Any]) -> dict[str, Any]:

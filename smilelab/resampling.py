@@ -1,6 +1,7 @@
 """The bootstrap over subjects: what is drawn, and shares in every draw.
 
-Samples of one subject are not independent, so whole subjects are drawn with replacement.
+Samples of one subject are not independent, so whole subjects are drawn with replacement. What comes from one subject
+alone is the same in every draw: it tells nothing about other subjects, and its interval is undefined.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+# Fewest subjects whose interval says anything.
+LEAST_SUBJECTS = 2
 
 # Columns that tell apart the models that scored the samples.
 MODEL = ("fold", "seed")
@@ -56,19 +60,27 @@ class Resampled:
         return np.bincount(self.codes, weights=values, minlength=self.count)
 
     def shares(self, part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        """Share that `part` is of `whole`, two (n,) values of samples, in each draw; NaN where the whole is nothing."""
+        """Share that `part` is of `whole`, two (n,) values of samples, in each draw.
+
+        NaN where the whole is nothing, and in every draw where it is from fewer than :data:`LEAST_SUBJECTS`.
+        """
+        of = self.sums(whole)
+        if np.count_nonzero(of) < LEAST_SUBJECTS:
+            return np.full(len(self.drawn), np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return (self.drawn @ self.sums(part)) / (self.drawn @ self.sums(whole))
+            return (self.drawn @ self.sums(part)) / (self.drawn @ of)
 
     def shares_of_pairs(self, part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        """The same for (count, count) values of pairs of subjects."""
+        """The same for (count, count) values of pairs of subjects; NaN where the whole is from a single pair."""
+        if np.count_nonzero(whole) < LEAST_SUBJECTS:
+            return np.full(len(self.drawn), np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
             one, other = (((self.drawn @ values) * self.drawn).sum(1) for values in (part, whole))
             return one / other
 
 
 def interval(drawn: np.ndarray) -> Interval:
-    """95 % interval of bootstrap draws (percentiles), those left out that are NaN."""
+    """95 % interval of bootstrap draws (percentiles), those left out that are NaN; NaN where all are."""
     finite = drawn[np.isfinite(drawn)]
     if not len(finite):
         return Interval(float("nan"), float("nan"))

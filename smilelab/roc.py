@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from smilelab.metrics import checked
-from smilelab.resampling import Resampled, models_of
+from smilelab.resampling import LEAST_SUBJECTS, Resampled, models_of
 
 __all__ = ["band", "curve"]
 
@@ -66,7 +66,7 @@ def band(
     -------
     pandas.DataFrame
         ``false_positive_rate``, ``true_positive_rate`` (upper end where the curve steps), ``low`` and ``high``; k rows,
-        NaN where no model scored both classes.
+        NaN where no model scored both classes; ``low`` and ``high`` also of fewer than two subjects.
     """
     at = np.asarray(at, float)
     found, drawn = [], []
@@ -85,7 +85,9 @@ def band(
     if not found:
         return pd.DataFrame(points | dict.fromkeys(("true_positive_rate", "low", "high"), np.nan))
     mean = np.mean(drawn, axis=0)
-    low, high = np.percentile(mean[np.isfinite(mean[:, 0])], (2.5, 97.5), axis=0)
+    defined = mean[np.isfinite(mean[:, 0])]
+    enough = checked(predictions)["subject"].nunique() >= LEAST_SUBJECTS and len(defined)
+    low, high = np.percentile(defined, (2.5, 97.5), axis=0) if enough else (np.nan, np.nan)
     return pd.DataFrame(points | {"true_positive_rate": np.mean(found, axis=0), "low": low, "high": high})
 
 

@@ -35,6 +35,7 @@ from smilelab.specs import RunError, RunSpec
 
 # A subject may be called "NA"; and what was written is read back to the last bit.
 _PLAIN_TEXT: dict[str, Any] = {"keep_default_na": False, "float_precision": "round_trip"}
+_CHECKPOINT = "checkpoint.pt"
 _RESULT_FILES = ("spec.json", "metrics.json", "history.csv", "predictions.csv", "model.safetensors", "environment.json")
 
 
@@ -72,7 +73,7 @@ class RunResult:
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run, s, in one process of one thread."""
+        """Wall time of the run, s, over all its attempts; of one that came along, that of the training both share."""
         return float(json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))["seconds"])
 
     def model(self) -> torch.nn.Module:
@@ -157,8 +158,9 @@ def run(
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / ".locks" / spec.hash):
         if (done := find(spec, root)) is not None:
+            _clean(spec, root)
             return done
-        part = root / f"{spec.hash}.part"
+        part = _part(spec, root)
         part.mkdir(exist_ok=True)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -171,6 +173,10 @@ def run(
                 shutil.rmtree(part)
                 part.mkdir()
                 results = _compute(spec, store, part, device, others)
+        except BaseException:
+            if not (part / _CHECKPOINT).exists():
+                shutil.rmtree(part, ignore_errors=True)
+            raise
         finally:
             torch.set_num_threads(threads)
         if spec.along is not None:
@@ -178,17 +184,26 @@ def run(
             with locked(root / ".locks" / spec.along.hash):
                 if find(spec.along, root) is None:
                     _keep(results[spec.along], spec.along, root)
-        result = _keep(results[spec], spec, root)
-        shutil.rmtree(part, ignore_errors=True)
-    return result
+        return _keep(results[spec], spec, root)
+
+
+def _part(spec: RunSpec, root: Path) -> Path:
+    """Folder of a run that is not finished."""
+    return root / f"{spec.hash}.part"
 
 
 def _keep(written: Path, spec: RunSpec, root: Path) -> RunResult:
     folder = root / spec.hash
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(written, folder)
-    (root / f"{spec.hash}.failed.json").unlink(missing_ok=True)
+    _clean(spec, root)
     return RunResult(spec, folder)
+
+
+def _clean(spec: RunSpec, root: Path) -> None:
+    """Remove what earlier attempts at a finished run have left."""
+    shutil.rmtree(_part(spec, root), ignore_errors=True)
+    (root / f"{spec.hash}.failed.json").unlink(missing_ok=True)
 
 
 def run_all(
@@ -297,6 +312,7 @@ def _died(spec: RunSpec, _stores: list[Path], root: str, _device: str) -> RunFai
 
 
 def _record(spec: RunSpec, root: Path, error: str, trace: str = "") -> RunFailure:
+    root.mkdir(parents=True, exist_ok=True)
     content = {"run": spec.hash, "error": error, "spec": spec.as_dict(), "traceback": trace}
     _write_json(root / f"{spec.hash}.failed.json", content)
     return RunFailure(spec, error)
@@ -309,14 +325,14 @@ def _compute(
     started = time.perf_counter()
     if store.hash != spec.store:
         raise RunError(f"found store {store.hash}, expected {spec.store}; specify the run anew on this store.")
-    fitted = fit(spec, store, device=device, checkpoint=part / "checkpoint.pt", others=others)
+    fitted = fit(spec, store, device=device, checkpoint=part / _CHECKPOINT, others=others)
     written = {}
     for number, result in enumerate(filter(None, (fitted, fitted.along))):
         folder = part / f"result{number}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         _write(result, folder, simulated=store.simulated)
-        _write_json(folder / "environment.json", _environment(device, time.perf_counter() - started))
+        _write_json(folder / "environment.json", _environment(device, fitted.earlier + time.perf_counter() - started))
         written[result.spec] = folder
     return written
 

@@ -192,7 +192,8 @@ def predict(
 def logits_of(model: nn.Module, clips: Clips, batch_size: int, device: torch.device, precision: str) -> np.ndarray:
     """Logits (n,) of the clips, in their order; as `predict`."""
     check_clips(clips, "clips to score")
-    # Clips of like length share a batch, which only saves memory: a result does not depend on its companions.
+    # Clips of like length share a batch, which only saves memory: a result does not depend on its companions, except by
+    # models that read the padding, as the published code does (realsmilenet-released, -lstm-released, -gru-released).
     order = np.argsort([len(clip) for clip in clips], kind="stable")
     logits = np.empty(len(clips))
     was_training = model.training

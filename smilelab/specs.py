@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from smilelab import models
-from smilelab.anchors import AnchorRule
+from smilelab import anchors, models
+from smilelab.anchors import AnchorRule, AnchorSource
 from smilelab.clips import ClipStore
 from smilelab.options import LATER, TrainingOptions, as_dict
 from smilelab.protocols import ELSEWHERE, FOLDS, divisions, rounds_name, rounds_of, split_name
@@ -99,6 +99,8 @@ class RunSpec:
         Anchors of all models that are compared with this one, which may have none: clips that one of them cannot be
         judged on are left out; see :func:`smilelab.anchors.comparable`. By default what this model's own anchor asks
         for, or ``windows.comparable``.
+    neutral_from : {"recording", "median", "rest"}
+        Where neutral anchors are found, if the run has any to do with them; see :func:`smilelab.anchors.find`.
     """
 
     database: str
@@ -117,6 +119,7 @@ class RunSpec:
     protocol: str = field(default=FOLDS, metadata=LATER)
     tests: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
     compared: tuple[AnchorRule, ...] = field(default=(), metadata=LATER)
+    neutral_from: AnchorSource = field(default="recording", metadata=LATER)
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("selection", self.selection, SELECTIONS), ("labels", self.labels, LABELS)):
@@ -129,6 +132,10 @@ class RunSpec:
             )
         if self.protocol != FOLDS and (self.partition_seed is not None or (self.tests and self.windows is not None)):
             raise RunError(f"protocol {self.protocol!r} knows neither Lee & Lee's rounds nor, elsewhere, windows.")
+        if repeated := [name for name, store in self.tests if store == self.store or name == self.database]:
+            raise RunError(f"protocol 'elsewhere': found {repeated[0]}, on which it is trained; expected others.")
+        if len({store for _, store in self.tests}) < len(self.tests):
+            raise RunError("protocol 'elsewhere': found a store twice, expected each once.")
         if self.tests and self.selection == "best-on-test":
             raise RunError("protocol 'elsewhere': no epoch is chosen on other databases; select validation or last.")
         object.__setattr__(self, "model_options", tuple(sorted((str(k), v) for k, v in self.model_options)))
@@ -216,8 +223,12 @@ def specify(
     if bad := [number for number in folds if not 1 <= number <= len(some)]:
         raise RunError(f"fold {bad[0]}: the store has folds 1 to {len(some)}.")
     chosen = [number for number in folds or range(1, len(some) + 1) if some[number - 1]]
-    if own := models.training_of(fields.get("model", RunSpec.model)):
-        fields["training"] = replace(fields.get("training", TrainingOptions()), **own)
+    if variant := models.training_of(fields.get("model", RunSpec.model)):
+        fields["training"] = replace(fields.get("training", TrainingOptions()), **variant)
+    model, windows = fields.get("model", RunSpec.model), fields.get("windows")
+    own = models.anchor_rule(model) if model in models.names() else "none"
+    if own == "neutral" or "neutral" in fields.get("compared", ()) or (windows is not None and windows.comparable):
+        fields.setdefault("neutral_from", anchors.source_of(store))
     elsewhere = tuple((other.database, other.hash) for other in tests)
     return [
         RunSpec(store.database, store.hash, split, number, seed, protocol=protocol, tests=elsewhere, **fields)

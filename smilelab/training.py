@@ -6,6 +6,7 @@ Importing this module calls `tune_allocator` once (glibc on Linux only; ``SMILEL
 from __future__ import annotations
 
 import itertools
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,12 +72,15 @@ class TrainingResult:
         The selected weights, on the CPU.
     last_state_dict : dict of str to Tensor
         The weights after the last epoch, on the CPU.
+    earlier : float
+        Seconds that the training had taken up to the checkpoint it went on from; 0 where it did not.
     """
 
     history: pd.DataFrame
     best_epoch: int
     state_dict: dict[str, Tensor]
     last_state_dict: dict[str, Tensor]
+    earlier: float = 0.0
 
 
 def train(
@@ -132,6 +136,7 @@ def train(
     TrainingError
         The loss or a score stopped being a number.
     """
+    started, earlier = time.perf_counter(), 0.0
     device = torch.device(device)
     targets = check_labels(labels, check_clips(clips, "training clips"), "training clips")
     if len(np.unique(targets)) < 2:
@@ -171,7 +176,7 @@ def train(
             optimizer.load_state_dict(saved["optimizer"])
             shuffler.set_state(saved["shuffler"])
             _set_random_state(device, saved["random"])
-            history, best = saved["history"], saved["best"]
+            history, best, earlier = saved["history"], saved["best"], saved.get("seconds", 0.0)
         for epoch in range(len(history) + 1, options.epochs + 1):
             for group in optimizer.param_groups:
                 group["lr"] = options.rate(epoch)
@@ -209,6 +214,7 @@ def train(
                         "random": _random_state(device),
                         "history": history,
                         "best": best,
+                        "seconds": earlier + time.perf_counter() - started,
                     },
                 )
             if progress is not None:
@@ -216,7 +222,7 @@ def train(
     last = _on_cpu(model)
     model.load_state_dict(best["state"])
     model.eval()
-    return TrainingResult(pd.DataFrame(history), best["epoch"], best["state"], last)
+    return TrainingResult(pd.DataFrame(history), best["epoch"], best["state"], last, earlier)
 
 
 def _train_epoch(

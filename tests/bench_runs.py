@@ -174,10 +174,8 @@ def report_memory(name: str, data: Path, epochs: int, training: dict) -> None:
     get_reusable_executor().shutdown()  # what a process keeps of an earlier store is not this one's
     with watched(data.resolve()) as seen:
         run_folds(TWO_PROCESSES, data, epochs, 4, training, "last")
-    together = max(sum(found["share"] for found in now.values()) for now in seen)
-    print(
-        f"{name}: clips of {size:.0f} MB, of which all processes together hold {together:.0f} MB at most; in each, MB:"
-    )
+    together = statistics.median(sum(found["share"] for found in now.values()) for now in seen)
+    print(f"{name}: clips of {size:.0f} MB, of which all processes together hold {together:.0f} MB; in each, MB:")
     for pid in sorted({pid for now in seen for pid in now}):
         samples = [now[pid] for now in seen if pid in now]
         most = {key: max(sample[key] for sample in samples) for key in samples[0]}

@@ -26,6 +26,7 @@ class MemoryStore:
         table = pd.DataFrame(rows, columns=["clip_id", "label", "subject"]).set_index("clip_id")
         table = table.assign(width=640, height=360, fps_source=50.0, status="ok", reason="", frames=5, length_s=1.0)
         self.usable = self.manifest = table
+        self.neutral = table.iloc[:0]
 
     def frames(self, clip_id):
         label = int(clip_id[-1])

@@ -230,9 +230,12 @@ def test_anchors_are_possible_where_both_classes_are_left(tmp_path: Path) -> Non
         rows = [Clip(f"{who}{n}", label, who, steady(12, 5.0)) for n, (who, label) in enumerate(clips)]
         return write_store(tmp_path / name, rows, fps=RATE)
 
-    assert anchors.possible(made("single", ("a", 0), ("b", 1))) == ("neutral",)
+    assert anchors.possible(made("single", ("a", 0), ("b", 1), ("c", 0), ("d", 1))) == ("neutral",)
+    # Of one subject a class says who smiles, not how.
+    assert anchors.possible(made("few", *[("a", 0)] * 3, *[("b", 1)] * 3, *[("c", 1)] * 3)) == ()
     # As in MMI: those who pose are others than those who smile.
-    assert anchors.possible(made("apart", *[("a", 0)] * 3, *[("b", 1)] * 3)) == ("neutral",)
+    apart = [(who, label) for who, label in (("a", 0), ("b", 0), ("c", 1), ("d", 1))] * 3
+    assert anchors.possible(made("apart", *apart)) == ("neutral",)
     assert anchors.possible(made("all", *[(who, label) for who in "ab" for label in (0, 1)] * 3)) == (
         "neutral",
         "posed",

@@ -1,6 +1,7 @@
 """Models with other anchors are trained and judged on the same clips."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from written_store import Clip, steady, write_store
@@ -55,10 +56,20 @@ def test_whole_clips_come_with_anchors_of_a_second(store):
 
 
 def test_windows_are_cut_from_the_same_clips(store):
-    whole = parts(store, "realsmilenet", compared=BOTH).test
-    cut = parts(store, "siamese-neutral", windows=WindowOptions(length=4), compared=BOTH).test
-    assert set(cut.table["clip_id"]) <= set(whole.table["clip_id"])
-    assert cut.clips.anchor_frames[0].shape[0] == 4
+    whole = parts(store, "realsmilenet", compared=BOTH)
+    cut = parts(store, "siamese-neutral", windows=WindowOptions(length=4), compared=BOTH)
+    for windows, clips in zip(cut, whole, strict=True):
+        assert set(windows.table["clip_id"]) == set(clips.table["clip_id"])
+    assert cut.test.clips.anchor_frames[0].shape[0] == 4
+
+
+def test_where_neutral_anchors_are_found_is_part_of_the_specification(store):
+    (plain,) = specify(store, folds=(1,), training=OPTIONS)
+    (anchored,) = specify(store, folds=(1,), training=OPTIONS, model="realsmilenet-neutral")
+    (windows,) = specify(store, folds=(1,), training=OPTIONS, model="densenet3d", windows=WindowOptions(length=4))
+    assert plain.neutral_from == "recording"
+    assert anchored.neutral_from == windows.neutral_from == "rest"
+    assert replace(anchored, neutral_from="median").hash != anchored.hash
 
 
 def test_a_run_with_an_anchor_scores_every_clip(store, tmp_path):

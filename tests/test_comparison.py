@@ -161,6 +161,16 @@ def test_samples_predicted_in_several_folds_decide_once_by_their_mean():
     assert found.accuracy == pytest.approx(2 / 4 - 2 / 4)
 
 
+def test_one_subject_gives_neither_interval_nor_p():
+    labels = [1, 0, 1, 0, 1]
+    first = predictions([0.9, 0.1, 0.9, 0.1, 0.9], labels, ["a"] * 5)
+    found = comparison.compare(first, predictions([0.1, 0.1, 0.2, 0.9, 0.9], labels, ["a"] * 5))
+    assert found.accuracy == pytest.approx(3 / 5)
+    assert (found.only_first, found.only_second) == (3, 0)
+    undefined = (found.accuracy_low, found.accuracy_high, found.auc_low, found.auc_high, found.p, found.p_mcnemar)
+    assert np.isnan(undefined).all()
+
+
 def test_windows_get_no_mcnemar():
     first, second = (table.assign(start=range(len(table)), clip_id="c") for table in two_models(6))
     assert np.isnan(comparison.compare(first, second).p_mcnemar)

@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, precision_score, recall_score, roc_auc_score
 
 from smilelab import metrics, resampling
+from smilelab.artifacts import numbers
+
+SHARES = ("accuracy", "balanced_accuracy", "auc")
 
 
 def frame(labels, probabilities, subjects=None):
@@ -71,6 +74,54 @@ def test_interval_is_wider_when_clips_cluster_in_few_subjects():
     assert clustered.accuracy_high - clustered.accuracy_low > 1.5 * (apart.accuracy_high - apart.accuracy_low)
 
 
+def test_one_subject_has_no_interval():
+    summary = metrics.summarize(frame([1, 0, 1, 0], [0.9, 0.1, 0.2, 0.3], ["a"] * 4))
+    assert (summary.accuracy, summary.balanced_accuracy, summary.auc) == (0.75, 0.75, 0.75)
+    ends = [getattr(summary, f"{name}_{end}") for name in SHARES for end in ("low", "high")]
+    assert np.isnan(ends).all()
+
+
+def test_what_is_from_one_subject_alone_has_no_interval_whoever_else_is_there():
+    # Only a poses: the posed recall, and the precision of the calls, are hers; accuracy is of all three.
+    table = frame([0, 0, 1, 1], [0.1, 0.9, 0.9, 0.9], ["a", "a", "b", "c"])
+    found, posed = metrics.summarize(table), metrics.precision_recall(table, positive=0)
+    assert found.accuracy_low < found.accuracy < found.accuracy_high
+    assert (found.balanced_accuracy, posed.recall, posed.precision) == (0.75, 0.5, 1.0)
+    assert np.isnan([found.balanced_accuracy_low, posed.recall_low, posed.precision_high]).all()
+    pair = metrics.summarize(frame([1, 0], [0.9, 0.1]))
+    assert pair.auc == 1
+    assert np.isnan([pair.auc_low, pair.auc_high]).all()
+
+
+def test_intervals_over_few_subjects_are_too_narrow_and_from_ten_on_hardly():
+    generator = np.random.default_rng(0)
+    truth, clips, rounds = 0.7, 6, 300
+    covered = {}
+    for count in (2, 3, 5, 10, 15):
+        hits = []
+        for seed in range(rounds):
+            skill = generator.beta(4 * truth, 4 * (1 - truth), count)
+            right = (generator.random((count, clips)) < skill[:, None]).ravel().astype(float)
+            resampled = resampling.Resampled(pd.Series(np.repeat(np.arange(count), clips)), resamples=400, seed=seed)
+            found = resampling.interval(resampled.shares(right, np.ones(len(right))))
+            hits.append(found.low <= truth <= found.high)
+        covered[count] = np.mean(hits)
+    assert covered[2] < 0.6
+    assert covered[3] < 0.8
+    assert covered[5] < 0.9
+    assert min(covered[10], covered[15]) > 0.86
+    assert numbers.FEW_SUBJECTS == 10
+
+
+def test_few_subjects_are_told():
+    assert numbers.about_few_subjects([10, 400]) == []
+    assert "here 7, are too narrow" in numbers.about_few_subjects([7, 12])[0]
+    both = numbers.about_few_subjects([1, 2, 9, 30])
+    assert "here 2 to 9," in both[0]
+    assert both[1].startswith("One subject says nothing about others")
+    assert len(both) == 2
+
+
 def test_repeated_trials_count_a_clip_once():
     once = frame([1, 0, 1], [0.9, 0.2, 0.4])
     summary = metrics.summarize(pd.concat([once, once]))
@@ -95,7 +146,10 @@ def test_unscorable_predictions_are_refused(labels, probabilities, message):
 def test_accuracy_lies_in_its_interval_and_swapping_classes_mirrors_auc(rows):
     labels, probabilities, subjects = (list(column) for column in zip(*rows, strict=True))
     summary = metrics.summarize(frame(labels, probabilities, [str(s) for s in subjects]), resamples=200)
-    assert 0 <= summary.accuracy_low <= summary.accuracy_high <= 1
+    if len(set(subjects)) > 1:
+        assert 0 <= summary.accuracy_low <= summary.accuracy_high <= 1
+    else:
+        assert np.isnan([summary.accuracy_low, summary.accuracy_high]).all()
     assert 0.5 <= summary.majority <= 1
     if 0 < sum(labels) < len(labels):
         mirrored = metrics.auc(1 - np.array(labels), np.array(probabilities))
@@ -167,7 +221,7 @@ def test_precision_and_recall_by_hand_with_posed_positive():
 
 
 def test_precision_is_undefined_where_nothing_is_called_so_and_recall_where_nothing_is():
-    nothing_called = metrics.precision_recall(frame([0, 1], [0.9, 0.8]), positive=0)
+    nothing_called = metrics.precision_recall(frame([0, 0, 1], [0.9, 0.7, 0.8]), positive=0)
     assert np.isnan([nothing_called.precision, nothing_called.precision_low]).all()
     assert nothing_called.recall == nothing_called.recall_high == 0
     nothing_there = metrics.precision_recall(frame([1, 1], [0.2, 0.8]), positive=0)

@@ -115,8 +115,9 @@ def test_a_group_that_nobody_belongs_to_is_refused(store):
 
 
 def test_hashes_of_plain_specifications_are_what_they_were(store):
-    plain = specs.specify(store, training=OPTIONS)[0]
-    assert not {"protocol", "tests"} & set(plain.as_dict())
+    plain = RunSpec("uva-nemo", "0123456789ab", "official-0", 1)
+    assert plain.hash == "715196370b44"
+    assert not {"protocol", "tests", "compared", "neutral_from"} & set(plain.as_dict())
     grouped = specify(store, "within male")[0]
     assert grouped.as_dict()["protocol"] == "within male"
     assert grouped.hash != plain.hash
@@ -169,8 +170,11 @@ def test_elsewhere_without_the_other_store_is_refused(store, tmp_path):
     [
         ({"protocol": "elsewhere"}, "expected one at least"),
         ({"tests": (("bbc", "0"),)}, "expected none"),
-        ({"protocol": "elsewhere", "tests": (("bbc", "0"),), "selection": "best-on-test"}, "other databases"),
+        ({"protocol": "elsewhere", "tests": (("bbc", "1"),), "selection": "best-on-test"}, "other databases"),
         ({"protocol": "within male", "partition_seed": 0}, "rounds"),
+        ({"protocol": "elsewhere", "tests": (("bbc", "0"),)}, "on which it is trained"),
+        ({"protocol": "elsewhere", "tests": (("uva-nemo", "1"),)}, "on which it is trained"),
+        ({"protocol": "elsewhere", "tests": (("bbc", "1"), ("bbc", "1"))}, "a store twice"),
     ],
 )
 def test_specifications_that_contradict_themselves(fields, told):

@@ -272,8 +272,11 @@ def test_the_last_epoch_comes_along_with_the_best_on_test_as_if_it_had_run_alone
     runs.run(best, store, tmp_path / "along")
     monkeypatch.setattr(fitting.training, "train", lambda *a, **k: pytest.fail("trained again"))
     came = runs.run(best.along, store, tmp_path / "along")
-    for name in ("spec.json", "metrics.json", "history.csv", "predictions.csv", "model.safetensors"):
+    for name in ("spec.json", "metrics.json", "history.csv", "predictions.csv"):
         assert (came.folder / name).read_bytes() == (alone.folder / name).read_bytes(), name
+    one, two = load_file(came.weights), load_file(alone.weights)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_run_all_trains_once_for_both_rules(store, options, tmp_path, monkeypatch):
@@ -302,3 +305,44 @@ def test_a_run_that_should_have_come_along_runs_alone_where_the_other_fails(stor
         results = runs.run_all([best.along, best], store, tmp_path, jobs=1, progress=False)
     assert isinstance(results[0], runs.RunResult)
     assert isinstance(results[1], runs.RunFailure)
+
+
+def test_seconds_of_an_interrupted_run_count_from_its_beginning(store, options, tmp_path, monkeypatch):
+    spec = specify(store, options, selection="last")[0]
+    save, saved = fitting.training.checkpoints.save, []
+
+    def save_and_stop(path, state):
+        saved.append(state["seconds"])
+        save(path, {**state, "seconds": 1000.0})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting.training.checkpoints, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(spec, store, tmp_path)
+    monkeypatch.undo()
+    assert saved[0] > 0
+    assert runs.run(spec, store, tmp_path).seconds > 1000
+
+
+def test_a_run_that_fails_at_once_leaves_no_folder(store, options, tmp_path):
+    bad = RunSpec("uva-nemo", store.hash, "other-folds", 1, training=options)
+    with pytest.raises(RunError):
+        runs.run(bad, store, tmp_path)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_an_attempt_left_is_removed_when_the_run_comes_along(store, options, tmp_path, monkeypatch):
+    best = specify(store, options, selection="best-on-test")[0]
+    stopped = tmp_path / f"{best.along.hash}.part"
+    stopped.mkdir()
+    (tmp_path / f"{best.along.hash}.failed.json").write_text("{}")
+    runs.run(best, store, tmp_path)
+    assert not stopped.exists()
+    assert runs.failures(tmp_path).empty
+
+
+def test_a_failure_is_recorded_where_no_run_was_before(store, options, tmp_path):
+    bad = RunSpec("uva-nemo", "another-store", "split", 1, training=options)
+    (failure,) = runs.run_all([bad], store, tmp_path / "new" / "runs", jobs=1, progress=False)
+    assert isinstance(failure, runs.RunFailure)
+    assert len(runs.failures(tmp_path / "new" / "runs")) == 1

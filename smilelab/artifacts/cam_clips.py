@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from smilelab.artifacts.numbers import percent
+from smilelab.artifacts.numbers import UNDEFINED, percent
 from smilelab.artifacts.siamese_examples import number_text
+from smilelab.artifacts.yang_rows import Results
 from smilelab.clips import ClipStore
 from smilelab.datasets import POSED, SPONTANEOUS
 from smilelab.explain import cam, covering
@@ -20,10 +20,8 @@ from smilelab.explain.score_cam import score_cam, shares_of_time
 from smilelab.metrics import THRESHOLD
 from smilelab.preprocess.crops import crop, face_outline
 from smilelab.resampling import Resampled, interval
-from smilelab.runs import RunFailure, RunResult
+from smilelab.runs import RunResult
 from smilelab.scoring import batch_of
-
-Results = Sequence[RunResult | RunFailure]
 
 NAMES = {SPONTANEOUS: "spontaneous", POSED: "posed"}
 THIRDS = ("first third", "middle third", "last third")
@@ -123,7 +121,8 @@ def face_depth(store: ClipStore, clip_id: str) -> NDArray[np.float32]:
         cut = crop(picture, box, size, kind=store.recipe["crop"], roll=float(roll), landmarks=points)
         face = (cut >= 128).astype(np.uint8)
         inner, outer = (cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for mask in (face, 1 - face))
-        depth[at] = inner - outer
+        # Squares of distances between pixels are whole numbers; the last bit of what OpenCV gives varies.
+        depth[at] = np.sqrt(np.round(inner.astype(float) ** 2)) - np.sqrt(np.round(outer.astype(float) ** 2))
     return depth
 
 
@@ -259,4 +258,6 @@ def _cell(values: NDArray[np.float64], drawn: NDArray[np.float64]) -> str:
 def _signed(values: NDArray[np.float64], drawn: NDArray[np.float64]) -> str:
     ends = interval(drawn)
     mean = _mean(values)
-    return number_text(mean) if np.isnan(mean) else f"{mean:.2f} [{ends.low:.2f}, {ends.high:.2f}]"
+    if np.isnan(mean):
+        return number_text(mean)
+    return f"{mean:.2f} {UNDEFINED}" if np.isnan(ends.low) else f"{mean:.2f} [{ends.low:.2f}, {ends.high:.2f}]"

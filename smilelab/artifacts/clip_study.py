@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from smilelab.artifacts.study import Study
+from smilelab.datasets.splits import SplitError
 from smilelab.options import TrainingOptions
 from smilelab.preprocess.build import Recipe
+from smilelab.protocols import ELSEWHERE
 from smilelab.specs import RunSpec, specify
 
 __all__ = ["ClipStudy"]
@@ -29,7 +32,7 @@ class ClipStudy:
     selection : {"validation", "last", "best-on-test"}
         Which epoch is kept.
     folds : sequence of int
-        Test folds, counted from 1; empty means all. Of those, the ones that a database has.
+        Test folds, counted from 1; empty means all. Every database must have them.
     trials : int
         Repetitions with other seeds.
     """
@@ -58,6 +61,7 @@ class ClipStudy:
         Returns
         -------
         list of RunSpec
+            None, and a warning that says why, where the database does not allow the protocol.
         """
         store = self.study.store(database, recipe)
         size = (recipe or self.study.recipe).size
@@ -65,4 +69,10 @@ class ClipStudy:
         own = {} if size == _PLAIN_SIZE else {"size": size}
         common = {"training": self.training, "selection": self.selection, "folds": self.folds, "trials": self.trials}
         common |= {"model": model, "model_options": tuple(own.items())}
-        return specify(store, tests=tests, **{**common, **fields})
+        try:
+            if fields.get("protocol") == ELSEWHERE and not tests:
+                raise SplitError("found no other database, expected one at least to test on.")
+            return specify(store, tests=tests, **{**common, **fields})
+        except SplitError as error:
+            warnings.warn(f"{database}, not run: {error}", stacklevel=2)
+            return []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
@@ -298,6 +299,8 @@ def _panel(axis: Axes, by: Mapping[_Key, _Judged]) -> None:
     run = [cell for cell in by.values() if cell.complete]
     label = next(iter(by.values())).label
     about = f"{run[0].summary.n} clips, {run[0].summary.subjects} subjects" if run else NOT_RUN
+    if run and np.isnan(run[0].summary.accuracy_low):
+        about = f"{run[0].summary.n} clips, 1 subject: no intervals"
     axis.set_title(f"{label}\n{about}", fontsize=8)
     axis.tick_params(labelsize=7)
     axis.tick_params(axis="y", length=0)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from safetensors.torch import load_file
 from sklearn.metrics import silhouette_score
 
-from smilelab import models
+from smilelab.artifacts import cam_clips
+from smilelab.artifacts.cam_clips import first_trial
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
+from smilelab.artifacts.yang_rows import Results
 from smilelab.clips import ClipStore
 from smilelab.datasets import POSED, SPONTANEOUS
 from smilelab.explain import projection
@@ -27,37 +25,27 @@ CLASS_STYLE = {POSED: ("posed", "#2a6fbb", "o"), SPONTANEOUS: ("spontaneous", "#
 _COLUMNS = 5
 
 
-def load_model(run: RunResult) -> torch.nn.Module:
-    """Rebuild a run's model with the weights that were kept."""
-    model = models.build(run.spec.model, **dict(run.spec.model_options))
-    model.load_state_dict(load_file(run.weights))
-    return model.eval()
-
-
-@makes("yang2020-fig5", projection)
-def yang2020_fig5(store: ClipStore, results: Sequence[RunResult | RunFailure], *, seed: int = 0) -> Product:
+@makes("yang2020-fig5", projection, cam_clips)
+def yang2020_fig5(store: ClipStore, results: Results, *, seed: int = 0) -> Product:
     """Yang Figure 5: t-SNE of the classification block's ReLU output, one panel per test fold.
 
     Parameters
     ----------
     store : ClipStore
         The clips the runs were made on.
-    results : sequence of RunResult
-        One finished run per fold; of several trials the first is shown.
+    results : sequence of runs
+        One per fold; of several trials the first is shown, and folds without a finished run are left open.
     seed : int
         Seed of the projection.
     """
-    first: dict[int, RunResult] = {}
-    for run in sorted((r for r in results if isinstance(r, RunResult)), key=lambda r: (r.spec.fold, r.spec.seed)):
-        first.setdefault(run.spec.fold, run)
-    if not first:
-        raise ValueError("found no finished run, expected one per fold; run notebook 02 first.")
+    first = first_trial(results)
+    failed = [run for run in results if isinstance(run, RunFailure)]
+    notes = [f"{len(failed)} of {len(results)} runs failed, first: {failed[0].error}."] if failed else []
     folds = range(1, len(store.folds()) + 1)
     rows = -(-len(folds) // _COLUMNS)
     columns = min(_COLUMNS, len(folds))
     figure = Figure(figsize=(2.1 * columns, 2.25 * rows + 0.5), layout="constrained")
     axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False).ravel())
-    notes: list[str] = []
     for axis, fold in zip(axes, folds, strict=False):
         _fold_panel(axis, store, first.get(fold), seed, notes, fold)
     for axis in axes[len(folds) :]:
@@ -69,6 +57,9 @@ def yang2020_fig5(store: ClipStore, results: Sequence[RunResult | RunFailure], *
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     label = database_label(store.database, simulated=store.simulated)
     figure.suptitle(f"t-SNE of the classification block, {label}, test clips of each fold", fontsize=10)
+    if not first:
+        said = f"{NOT_RUN}: found no finished run, expected one per fold; run notebook 02 first."
+        return Product(figure=figure, notes=[said, *notes], stores=[store])
     notes.append(
         "Silhouette s is computed on the ReLU output itself, not on the picture: 1 separated, 0 mixed. t-SNE distances "
         "between groups mean little; every fold has its own model and its own axes."
@@ -86,7 +77,7 @@ def _fold_panel(axis: Axes, store: ClipStore, run: RunResult | None, seed: int, 
         axis.set_title(f"fold {fold}", fontsize=8)
         axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=7)
         return
-    model = load_model(run)
+    model = run.model()
     clips = [store.frames(clip_id) for clip_id in predictions["clip_id"]]
     features = embeddings(model, model.get_submodule("head.relu"), clips)
     points = tsne(features, seed=seed)

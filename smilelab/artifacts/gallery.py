@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 
+from smilelab import plans
 from smilelab.artifacts.catalogue import CATALOGUE, maker_digest
 from smilelab.artifacts.product import Product, database_label, digest
 from smilelab.files import locked, write_atomically
@@ -130,6 +131,11 @@ class Gallery:
         for path, value in entry["inputs"].items():
             if (self.home / path).exists() and digest(self.home / path) != value:
                 return f"{path} changed"
+        wanted, used = plans.planned(self.home / "data" / "runs", self.profile, artifact_id), set(entry["runs"])
+        if wanted and used - set(wanted):
+            return "other runs are planned for it by now"
+        if late := [run for run, finished in wanted.items() if finished and run not in used]:
+            return f"{len(late)} runs that are planned for it were finished since"
         return ""
 
     def _relative(self, path: str) -> str:
@@ -139,8 +145,8 @@ class Gallery:
     def _page(self, artifact_id: str, product: Product) -> str:
         artifact = CATALOGUE[artifact_id]
         lines = [f"# {artifact.title}", "", f"`{artifact_id}` of {artifact.paper}."]
-        if product.simulated:
-            lines += ["", "**Measured on simulated data: no evidence about real smiles.**"]
+        if product.banner:
+            lines += ["", f"**{product.banner}**"]
         if product.figure is not None:
             lines += ["", f"![{artifact.title}]({artifact_id}.png)"]
         for caption, table in product.tables.items():

@@ -15,7 +15,7 @@ from smilelab import audit, comparison, metrics, models, resampling
 from smilelab.artifacts import lee_anchors, lee_rows, tables
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.lee_rows import STRUCTURES, Row, depths_of, reduced
-from smilelab.artifacts.numbers import percent, reported
+from smilelab.artifacts.numbers import about_few_subjects, percent, reported
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.artifacts.tables import SELECTION_LABELS, Results
 from smilelab.clips import ClipStore
@@ -272,6 +272,9 @@ def _notes(rows: list[Row], run: list[Row]) -> list[str]:
     notes += [row.failed for row in rows if row.failed]
     if not run:
         return notes
+    notes += about_few_subjects(
+        row.predictions(part)["subject"].nunique() for row in run for part in ("test", "validation")
+    )
     cut = run[0].spec.windows
     if cut is not None and cut.test_stride < cut.length:
         notes.append(

@@ -68,6 +68,21 @@ class Product:
         """Whether any of its data came from the simulator."""
         return any(source.simulated for source in self.sources())
 
+    @property
+    def banner(self) -> str:
+        """What stands above its tables where some of its data, or all, came from the simulator; else empty."""
+        sources = self.sources()
+        made = [source for source in sources if source.simulated]
+        if len(made) == len(sources):
+            return "Measured on simulated data: no evidence about real smiles." if made else ""
+        names = ", ".join(dict.fromkeys(source.label for source in made))
+        return (
+            f"Columns, rows and panels called simulated ({names}) were measured on simulated data: no evidence about "
+            "real smiles."
+            if made
+            else ""
+        )
+
     def _repr_html_(self) -> str:
         parts = []
         if self.figure is not None:
@@ -76,7 +91,7 @@ class Product:
             encoded = base64.b64encode(buffer.getvalue()).decode()
             parts.append(f'<img src="data:image/png;base64,{encoded}" alt="" style="max-width: 100%">')
         if self.tables and self.simulated:
-            parts.append("<p><b>Measured on simulated data: no evidence about real smiles.</b></p>")
+            parts.append(f"<p><b>{html.escape(self.banner)}</b></p>")
         for caption, table in self.tables.items():
             parts.append(f"<p><b>{html.escape(caption)}</b></p>{table.to_html(index=False, na_rep='')}")
         parts += [f"<p>{html.escape(note)}</p>" for note in self.notes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,12 @@ import pandas as pd
 
 from smilelab.anchors import Anchored
 from smilelab.artifacts.product import NOT_RUN, Product
+from smilelab.artifacts.yang_rows import Results
 from smilelab.clips import ClipStore
 from smilelab.explain import cam
 from smilelab.metrics import THRESHOLD
 from smilelab.runs import RunFailure, RunResult
 from smilelab.scoring import batch_of
-
-Results = Sequence[RunResult | RunFailure]
 
 ANCHORS = {"neutral": "neutral anchor", "posed": "posed anchor"}
 _WINDOW = ["clip_id", "start"]

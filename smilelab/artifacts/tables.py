@@ -10,9 +10,9 @@ from smilelab import audit, metrics, resampling
 from smilelab.artifacts import yang_rows
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.data_tables import PROBES_CAPTION, YANG_DATABASES, probes_of
-from smilelab.artifacts.numbers import reported
+from smilelab.artifacts.numbers import about_few_subjects, reported
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
-from smilelab.artifacts.yang_rows import SELECTION_LABELS, TIME_NOTE, Cell, Results
+from smilelab.artifacts.yang_rows import SELECTION_LABELS, Cell, Results, about_time, about_training
 from smilelab.clips import ClipStore
 
 __all__ = ["SELECTION_LABELS", "Results", "yang2020_table2"]
@@ -61,12 +61,14 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
         f"Measured main column: {_main_rule(results)}. 'not run' marks a method without runs.",
     ]
     notes += [f"{database_label(n, simulated=s.simulated)}: {s.folds_source}." for n, s in stores.items()]
+    done = [cell for cell in protocols if cell.complete]
+    notes += [*about_training(done), *about_few_subjects(cell.summary.subjects for cell in done)]
     # A control is there to fall to the majority.
-    tried = [cell for cell in protocols if cell.complete and cell.runs[0].spec.labels == "true"]
+    tried = [cell for cell in done if cell.runs[0].spec.labels == "true"]
     lower = [cell for cell in tried if cell.against in ("below", "equal")]
     notes += [f"{c.label}, {c.name}: accuracy does not exceed the majority ({c.against})." for c in lower]
     notes += [f"{cell.label}, {cell.failed}" for cell in protocols if cell.failed]
-    notes += [TIME_NOTE] if any(cell.complete for cell in protocols) else []
+    notes += about_time(done)
     every = [run for by in results.values() for runs in by.values() for run in runs]
     return Product(tables, notes=notes, stores=[*stores.values()], runs=every)
 

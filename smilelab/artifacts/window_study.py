@@ -119,8 +119,10 @@ def every_anchor(
     """
     wanted: dict[tuple[str, str, str], list[RunSpec]] = {}
     for database in databases:
-        on_database = replace(windows, database=database)
         compared = tuple(rule for rule in anchors.possible(clips.study.store(database)) if rule in rules)
+        # Where nothing is compared, no clip is left out, whatever other anchors a window might be compared with.
+        cut = windows.windows if compared else replace(windows.windows, comparable=False)
+        on_database = replace(windows, database=database, windows=cut)
         for anchor, (structure, model) in _TAKING.items():
             if anchor in ("none", *compared):
                 wanted["RealSmileNet", anchor, database] = clips.specs(database, model, compared=compared)

@@ -20,6 +20,7 @@ from smilelab.audit.rounding import numerators
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "0.82"
 _WHISKER: dict[str, Any] = {"ecolor": "0.15", "elinewidth": 1.2, "capsize": 3}
 _WIDTH = 0.62
+_EVERYONE = "models of all subjects, same clips"
 
 Rows = Mapping[str, Mapping[str, str]]
 
@@ -64,7 +65,7 @@ def reported_share(printed: Rows, size: int) -> Reported | None:
     return Reported(counts[0], float(low), float(high))
 
 
-def groups(axis: Axes, cells: Mapping[str, Cell], everyone: Cell) -> None:
+def groups(axis: Axes, cells: Mapping[str, Cell], everyone: Mapping[str, float]) -> None:
     """Draw the accuracy of models trained and tested within each group.
 
     Parameters
@@ -72,8 +73,8 @@ def groups(axis: Axes, cells: Mapping[str, Cell], everyone: Cell) -> None:
     axis : matplotlib.axes.Axes
     cells : mapping of str to Cell
         Group to its runs.
-    everyone : Cell
-        Runs on all subjects.
+    everyone : mapping of str to float
+        Group to the accuracy, a share, of the models of all subjects on the same clips; of those that have one.
     """
     labels = []
     for at, (group, cell) in enumerate(cells.items()):
@@ -89,10 +90,10 @@ def groups(axis: Axes, cells: Mapping[str, Cell], everyone: Cell) -> None:
         axis.plot(ends, [100 * cell.majority] * 2, color="black", lw=2.2, label=known, solid_capstyle="butt")
         labels[-1] += f"\n{found.n} clips"
         labels[-1] += f"\n{cell.folds} folds" if " of " in cell.folds else ""
-    if everyone.complete:
-        value = 100 * everyone.summary.accuracy
-        name = f"models of all subjects, {value:.1f} %{_part(everyone)}"
-        axis.axhline(value, color=_ORANGE, ls="--", lw=1.3, label=name, zorder=0.5)
+        labels[-1] += _without(found.accuracy_low)
+        if group in everyone:
+            known = _EVERYONE if not any(line.get_label() == _EVERYONE for line in axis.lines) else None
+            axis.plot(ends, [100 * everyone[group]] * 2, color=_ORANGE, ls=(0, (2, 1)), lw=2.2, label=known, zorder=3)
     axis.set_xticks(range(len(labels)), labels, fontsize=8)
     axis.set_title("trained and tested within a group", fontsize=9, loc="left")
     axis.set_xlim(-0.6, len(labels) - 0.4)
@@ -111,8 +112,8 @@ def errors(axis: Axes, spread: pd.DataFrame, everyone: Cell) -> None:
     everyone : Cell
         Runs on all subjects, whose wrong predictions they are.
     """
-    part = _part(everyone) if everyone.complete else ""
-    axis.set_title(f"wrong predictions, models of all subjects{part}", fontsize=9, loc="left")
+    of = f": {everyone.summary.n} clips, {everyone.folds} folds" if everyone.complete else ""
+    axis.set_title(f"wrong predictions, models of all subjects{of}", fontsize=9, loc="left")
     if spread.empty:
         axis.text(0.5, 0.5, NOT_RUN, ha="center", va="center", transform=axis.transAxes, fontsize=9, color="0.35")
         axis.set_axis_off()
@@ -129,7 +130,11 @@ def errors(axis: Axes, spread: pd.DataFrame, everyone: Cell) -> None:
     _named(axis, "share of wrong predictions", color=_ORANGE)
     _named(axis, "share of clips", color=_GREY, hatch="///")
     _whisker(axis)
-    labels = [f"{group}\n{100 * row['error_rate']:.1f} %\nwrong" for group, row in spread.iterrows()]
+    labels = [
+        f"{group}\n{100 * row['error_rate']:.1f} %\nwrong"
+        + (_without(row["share_of_wrong_low"]) if np.isfinite(row["share_of_wrong"]) else "")
+        for group, row in spread.iterrows()
+    ]
     axis.set_xticks(places, labels, fontsize=8)
     _finish(axis, "share of the pair, %")
 
@@ -183,8 +188,9 @@ def people(axis: Axes, sizes: Sequence[int], printed: Rows, draws: Mapping[int, 
     _finish(axis, "accuracy, %")
 
 
-def _part(cell: Cell) -> str:
-    return f" ({cell.folds} folds)" if " of " in cell.folds else ""
+def _without(low: float) -> str:
+    """What stands below a bar without a whisker."""
+    return "\nno interval" if np.isnan(low) else ""
 
 
 def _bar(axis: Axes, at: float, share: float, ends: tuple[float, float] | None, width: float, **style: Any) -> None:
@@ -222,9 +228,10 @@ def _finish(axis: Axes, quantity: str) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     entries = list(zip(*axis.get_legend_handles_labels(), strict=True))
     entries.sort(key=lambda entry: not isinstance(entry[0], BarContainer))
+    lines = max(label.get_text().count("\n") + 1 for label in axis.get_xticklabels())
     below: dict[str, Any] = {
         "loc": "upper center",
-        "bbox_to_anchor": (0.5, -0.17),
+        "bbox_to_anchor": (0.5, -0.17 - 0.055 * max(lines - 3, 0)),
         "fontsize": 7,
         "frameon": False,
         "ncols": 2,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from smilelab import protocols
+from smilelab import metrics, protocols
 from smilelab.artifacts.numbers import percent
+from smilelab.artifacts.product import NOT_RUN
 from smilelab.artifacts.yang_rows import Cell, points
 from smilelab.resampling import Interval, Resampled, interval
 
@@ -99,6 +100,36 @@ def between(everyone: Cell) -> list[dict[str, str]]:
         value = float(wrong[inside[pair[0]]].mean() - wrong[inside[pair[1]]].mean())
         rows.append({"groups": " less ".join(pair), "error rate": points(value, found.low, found.high)})
     return rows
+
+
+def on_the_clips_of(cell: Cell, everyone: Cell) -> pd.DataFrame:
+    """Predictions of the models of all subjects for the clips of a group's own models.
+
+    Parameters
+    ----------
+    cell, everyone : Cell
+        Runs within a group, and on clips of all groups.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of the latter's predictions, with a column ``right``; empty where one was not run.
+    """
+    if not (cell.complete and everyone.complete):
+        return pd.DataFrame()
+    every = everyone.predictions.assign(right=everyone.right)
+    return every[every["clip_id"].isin(cell.predictions["clip_id"])]
+
+
+def printed_of(found: pd.DataFrame | None, cell: Cell) -> str:
+    """Print the accuracy of what :func:`on_the_clips_of` returns, and how many clips where some are missing."""
+    if found is None or not cell.complete:
+        return ""
+    if found.empty:
+        return NOT_RUN
+    summary = metrics.summarize(found)
+    part = f" ({summary.n} of {cell.summary.n} clips)" if summary.n < cell.summary.n else ""
+    return percent(summary.accuracy, summary.accuracy_low, summary.accuracy_high) + part
 
 
 def unknown(everyone: Cell) -> list[str]:

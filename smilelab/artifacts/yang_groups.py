@@ -23,6 +23,8 @@ from smilelab.runs import RunResult
 SOURCE = "uva-nemo"
 _DETAILS = "(percent, 95 % intervals from a bootstrap over subjects)"
 _ARROW = " -> "
+_SAME = "models of all subjects on these clips"
+_IDLE = "No clip of the group is in the folds that were asked for, or none was asked for."
 _DRAWS = {"folds": "draws", "clips": "clips, each once"}
 
 
@@ -42,7 +44,7 @@ def yang2020_cross(stores: Mapping[str, ClipStore], elsewhere: Results, groups: 
     Raises
     ------
     ValueError
-        Predictions of other clips than named.
+        Predictions of other clips than named, or no store of the database that was trained on.
     """
     printed = reported("yang2020-cross")
     said = printed.set_index("row")["value"]
@@ -77,8 +79,9 @@ def yang2020_cross(stores: Mapping[str, ClipStore], elsewhere: Results, groups: 
 def _cell(way: str, store: ClipStore, stores: Mapping[str, ClipStore], runs: Results, tested: str = "") -> Cell:
     one, _, other = way.partition(_ARROW)
     if tested:
-        trained = stores.get(one, store)
-        one = database_label(one, simulated=trained.simulated)
+        if runs and one not in stores:
+            raise ValueError(f"{way}: found no store of {one}, expected it: its clips may be simulated or real.")
+        one = database_label(one, simulated=one in stores and stores[one].simulated)
         other = database_label(other, simulated=store.simulated)
         return Cell(f"{one}{_ARROW}{other}", store, runs, tested)
     return Cell(f"{way}, {database_label(store.database, simulated=store.simulated)}", store, runs)
@@ -112,12 +115,12 @@ def _crossed(way: str, said: str, cell: Cell | None) -> dict[str, str]:
         row["always spontaneous, real database"] = percent(counts["spontaneous"] / sum(counts.values()))
         row["reported against that majority"] = "equal" if equal else against(float(said) / 100, float(majority))
     if cell is None or not cell.complete:
-        return {**row, "measured on": "" if cell is None else cell.label, "measured [95 %]": NOT_RUN}
+        return {**row, "trained and measured on": "" if cell is None else cell.name, "measured [95 %]": NOT_RUN}
     clips = cell.predictions.drop_duplicates("clip_id")
     called = cell.predictions["probability"] >= metrics.THRESHOLD
     return {
         **row,
-        "measured on": cell.name.rpartition(_ARROW)[2],
+        "trained and measured on": cell.name,
         "measured [95 %]": cell.accuracy,
         "majority": percent(cell.majority),
         "always spontaneous": percent(float((clips["label"] == 1).mean())),
@@ -194,24 +197,30 @@ def yang2020_fig7(store: ClipStore, within: Mapping[str, Results], overall: Resu
     everyone = Cell(f"all subjects, {label}", store, overall)
     spread = yang_errors.errors_by_group(everyone) if everyone.complete else pd.DataFrame()
     every = [*cells.values(), everyone]
+    same = {group: yang_errors.on_the_clips_of(cell, everyone) for group, cell in cells.items()}
     made = {
         f"Models trained and tested within a group {_DETAILS}": [
-            {"group": group, **cell.details()} for group, cell in {**cells, "all together": everyone}.items()
+            {"group": group, **cell.details(), _SAME: yang_errors.printed_of(same.get(group), cell)}
+            for group, cell in {**cells, "all together": everyone}.items()
         ],
         f"Wrong predictions of the models of all subjects {_DETAILS}": yang_errors.printed(spread),
         "Error rate of the first group less the second's (points, 95 % intervals over subjects)": yang_errors.between(
             everyone
         ),
     }
+    idle = [group for group, cell in cells.items() if not cell.runs]
     notes = [
         "Left: the bars of the paper's figure are printed without numbers, so that none stand here beside ours. "
         "Right: a group's share of all wrong predictions means something only beside its share of the clips; the "
         "paper shows the former alone. Each pair of groups adds up to 100 %.",
         "Models within a group are trained on fewer clips than those of all subjects: a lower accuracy is no sign of "
         "bias, nor is an equal one a sign that there is none.",
+        "Orange on the left: what the models of all subjects reach on the very clips of the bar, drawn where they were "
+        "tested on each of them. The right panel shows all clips that they were tested on, and says how many.",
         _about_groups(),
+        *([f"{NOT_RUN.capitalize()}: {', '.join(idle)}. {_IDLE}"] if idle else []),
         *yang_errors.unknown(everyone),
-        *notes_of(every, {store.database: store}),
+        *notes_of(every, {store.database: store}, [] if spread.empty else spread["subjects"]),
     ]
     runs = [result for cell in every for result in cell.runs]
     tables = {caption: pd.DataFrame(rows) for caption, rows in made.items() if rows}
@@ -219,7 +228,12 @@ def yang2020_fig7(store: ClipStore, within: Mapping[str, Results], overall: Resu
         return Product(tables, notes=notes, stores=[store], runs=runs)
     figure = Figure(figsize=(9.2, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
-    yang_bars.groups(left, cells, everyone)
+    whole = {
+        group: float(found["right"].mean())
+        for group, found in same.items()
+        if len(found) and found["clip_id"].nunique() == cells[group].summary.n
+    }
+    yang_bars.groups(left, cells, whole)
     yang_bars.errors(right, spread, everyone)
     figure.suptitle(f"RealSmileNet and groups of subjects, {label}", fontsize=10)
     return Product(tables, figure, notes, [store], runs)

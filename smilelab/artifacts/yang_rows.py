@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from smilelab import comparison, metrics
-from smilelab.artifacts.numbers import percent
+from smilelab.artifacts.numbers import about_few_subjects, percent
 from smilelab.artifacts.product import NOT_RUN, database_label
 from smilelab.clips import ClipStore
+from smilelab.options import TrainingOptions, as_dict
 from smilelab.protocols import ELSEWHERE, FOLDS, divisions
 from smilelab.runs import RunFailure, RunResult, predictions_of
 from smilelab.specs import RunSpec
@@ -30,9 +31,15 @@ REPORTED_NOTE = (
     "trials, and its released code keeps, of each fold, the epoch that is best on that very test fold."
 )
 TIME_NOTE = (
-    "Wall time is that of the runs themselves, one process of one thread each, added up: runs that share a machine "
-    "take less by the clock."
+    "Wall time is that of the runs themselves, one process each, on a CPU of one thread, added up: runs that share a "
+    "machine take less by the clock."
 )
+ALONG_NOTE = (
+    "Where the last epoch came along with best-on-test, one training gave both: their wall time is that training's, "
+    "and not to be added."
+)
+# What is always said of a training; anything else only where it is not as usual.
+_SAID = ("epochs", "batch_size", "learning_rate", "weight_decay", "loss")
 _ROUNDING = 1e-9
 
 
@@ -179,6 +186,8 @@ def against(accuracy: float, majority: float, low: float | None = None) -> str:
         return "equal"
     if accuracy < majority:
         return "below"
+    if low is not None and np.isnan(low):
+        return "above, without an interval"
     return "above, but its interval reaches it" if low is not None and low <= majority else "above"
 
 
@@ -266,19 +275,65 @@ def p_of_folds(by_model: pd.DataFrame, first: Cell) -> float:
     return comparison.corrected_t((by_fold["first"] - by_fold["second"]).to_numpy(), test_per_train=float(share))[1]
 
 
-def notes_of(cells: Iterable[Cell], stores: Mapping[str, ClipStore]) -> list[str]:
-    """What is said below every table: selection, folds, majorities that are not passed, runs that failed, time."""
+def notes_of(cells: Iterable[Cell], stores: Mapping[str, ClipStore], subjects: Iterable[int] = ()) -> list[str]:
+    """What is said below every table: selection, training, folds, few subjects, majorities not passed, failures, time.
+
+    Parameters
+    ----------
+    cells : iterable of Cell
+        All of the artifact.
+    stores : mapping of str to ClipStore
+        Those whose folds are told, by database name.
+    subjects : iterable of int
+        Subjects behind further intervals than those of the cells.
+    """
     every = [cell for cell in cells if cell.runs]
     run = [cell for cell in every if cell.complete]
     rules = dict.fromkeys(cell.runs[0].spec.selection for cell in every)
     notes = [f"Measured: {'; '.join(SELECTION_LABELS[rule] for rule in rules) or NOT_RUN}."]
+    notes += about_training(run)
     notes += [f"{database_label(n, simulated=s.simulated)}: {s.folds_source}." for n, s in stores.items()]
+    notes += about_few_subjects([*(cell.summary.subjects for cell in run), *subjects])
     if lower := _by_database([(cell, "") for cell in run if cell.against in ("below", "equal")]):
         notes.append(f"The accuracy does not exceed the share of the tested clips' larger class: {lower}.")
     if part := _by_database([(cell, f" ({cell.folds})") for cell in run if " of " in cell.folds]):
         notes.append(f"Only some folds or draws were run: {part}.")
     notes += [cell.failed for cell in every if cell.failed]
-    return [*notes, TIME_NOTE] if run else notes
+    return notes + about_time(run)
+
+
+def about_time(cells: Iterable[Cell]) -> list[str]:
+    """What the wall time of complete cells is, and whether some of it may be there twice."""
+    specs = {run.spec for cell in cells for run in cell.runs}
+    if not specs:
+        return []
+    return [TIME_NOTE, ALONG_NOTE] if any(spec.along in specs for spec in specs) else [TIME_NOTE]
+
+
+def about_training(cells: Iterable[Cell]) -> list[str]:
+    """How the networks of complete cells were trained, and how Yang et al. train RealSmileNet where that differs."""
+    ways: dict[str, list[tuple[Cell, str]]] = {}
+    printed, ours = _trained(TrainingOptions()), set()
+    for cell in cells:
+        spec, said = cell.spec, _trained(cell.spec.training)
+        ways.setdefault(f"{said}, loss weights: {spec.training.loss}, epoch kept: {spec.selection}", []).append(
+            (cell, "")
+        )
+        ours |= {said} if spec.model.startswith("realsmilenet") else set()
+    if not ways:
+        return []
+    # The way of most cells is that of all others.
+    *some, most = sorted(ways, key=lambda way: len(ways[way]))
+    parts = [*(f"{way} ({_by_database(ways[way])})" for way in some), f"{most} (all others)" if some else most]
+    end = f" Yang et al. print for RealSmileNet: {printed}." if ours - {printed} else ""
+    return [f"Trained with {'; '.join(parts)}.{end}"]
+
+
+def _trained(options: TrainingOptions) -> str:
+    usual = as_dict(TrainingOptions())
+    more = [f"{k} {value}" for k, value in as_dict(options).items() if k not in _SAID and value != usual.get(k)]
+    rates = f"learning rate {options.learning_rate:g}, weight decay {options.weight_decay:g}"
+    return ", ".join([f"{options.epochs} epochs, batches of {options.batch_size}, {rates}", *more])
 
 
 def _by_database(cells: Iterable[tuple[Cell, str]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -132,9 +133,9 @@ def _compared(done: Mapping[Setting, Cell]) -> pd.DataFrame:
 
 
 def _holm(p: pd.Series) -> pd.Series:
-    """P values adjusted for their number (Holm 1979)."""
-    ordered = p.sort_values()
-    steps = ordered * range(len(p), 0, -1)
+    """P values adjusted for their number (Holm 1979), those left out that are NaN."""
+    ordered = p.dropna().sort_values()
+    steps = ordered * range(len(ordered), 0, -1)
     return steps.cummax().clip(upper=1.0).reindex(p.index)
 
 
@@ -159,10 +160,13 @@ def _verdict(done: Mapping[Setting, Cell], compared: pd.DataFrame) -> str:
     if row.empty:
         return f"{start}, on other clips than the paper's choice: the two cannot be compared."
     difference, p = row["accuracy"].item(), row["p, Holm"].item()
+    start += f" ({percent(done[other].summary.accuracy)} %). The paper's choice less that, on the same clips: "
+    if np.isnan(p):
+        return f"{start}{difference} points; one subject tells nothing about others."
     told = "can" if p < _LEVEL else "cannot"
+    count = compared["p"].notna().sum()
     return (
-        f"{start} ({percent(done[other].summary.accuracy)} %). The paper's choice less that, on the same clips: "
-        f"{difference} points, p {p_value(p)} after Holm's correction for {len(compared)} comparisons (sign flips over "
+        f"{start}{difference} points, p {p_value(p)} after Holm's correction for {count} comparisons (sign flips over "
         f"subjects): the two {told} be told apart. Settings are ranked on the very clips they are tested on, which "
         "flatters the first."
     )
@@ -207,7 +211,7 @@ def _drawn(sizes: Sequence[int], rates: Sequence[float], done: Mapping[Setting, 
         ends = [places[at] - step / 2, places[at] + step / 2]
         label = None if known else "majority class"
         axis.plot(ends, [100 * cell.majority] * 2, color="0.45", lw=1.8, label=label, solid_capstyle="projecting")
-        top = 100 * cell.summary.accuracy_high
+        top = 100 * np.nanmax([cell.summary.accuracy, cell.summary.accuracy_high])
         _write(axis, f"{100 * cell.summary.accuracy:.1f}", (places[at], top), fontsize=6.5)
     if CHOICE in done:
         height = 100 * done[CHOICE].summary.accuracy
@@ -220,8 +224,11 @@ def _drawn(sizes: Sequence[int], rates: Sequence[float], done: Mapping[Setting, 
 
 
 def _finish(axis: Axes, rates: Sequence[float], done: Mapping[Setting, Cell]) -> None:
-    lowest = min(min(cell.summary.accuracy_low, cell.majority) for cell in done.values())
-    highest = max(max(cell.summary.accuracy_high, cell.majority) for cell in done.values())
+    found = [cell.summary for cell in done.values()]
+    shown = [(each.accuracy, each.accuracy_low, each.accuracy_high) for each in found]
+    lowest, highest = (
+        float(end([end(shown), *(cell.majority for cell in done.values())])) for end in (np.nanmin, np.nanmax)
+    )
     axis.set_ylim(max(100 * lowest - 6, -2), min(100 * highest + 5, 104))
     axis.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     axis.spines["left"].set_bounds(axis.get_ylim()[0], 100)
@@ -256,9 +263,11 @@ def _title(done: Mapping[Setting, Cell]) -> str:
     )
     parts = any(" of " in cell.folds for cell in done.values())
     label = next(iter(done.values())).label
+    bare = any(np.isnan(cell.summary.accuracy_low) for cell in done.values())
     return (
         f"RealSmileNet over input size and frame rate, {label}\n"
         f"{clips} clips of {subjects} subjects, {folds} folds{' (not all)' if parts else ''}, trials: {trials}"
+        f"{'; no interval over one subject' if bare else ''}"
     )
 
 

@@ -47,6 +47,8 @@ _FURTHER = {
     "realsmilenet-gru": "GRU for ConvLSTM",
 }
 _RELEASED = "-released"
+# Models that read the padding: a clip's score depends on the longest clip of its batch.
+COMPANIONS = (f"{FULL}{_RELEASED}", f"{FULL}-lstm{_RELEASED}", f"{FULL}-gru{_RELEASED}")
 _CONSTANT = "always the larger class"
 
 
@@ -214,6 +216,11 @@ def _about_ablations(run: Mapping[tuple[str, str], Cell]) -> list[str]:
         f"{percent(float(audit_yang.majority_share(entry['database'])))})"
         for entry in below.to_dict("records")
     ]
+    padded = [_title(model) for model in COMPANIONS if any(model == name for name, _ in run)]
+    companions = (
+        f"A clip's score by {', '.join(padded)} depends on its companions: what reads the padding sees how much longer "
+        "the longest clip of the batch is. The accuracy is that of batches of like length."
+    )
     losses = {cell.spec.training.loss for (model, _), cell in run.items() if model == FULL}
     used = f" RealSmileNet was run here with loss weights: {', '.join(sorted(losses))}." if losses else ""
     even, uneven = (audit_yang.clips()[name] for name in ("uva-nemo", "spos"))
@@ -237,6 +244,7 @@ def _about_ablations(run: Mapping[tuple[str, str], Cell]) -> list[str]:
         "for vectors). The released code's versions change several things at once: images are transposed and TSA runs "
         "over the padding; with another backbone or recurrence TSA is left out and the head is another one. No "
         "difference of theirs has one cause. Only the networks are the released code's: training is that of all rows.",
+        *([companions] if padded else []),
         "Parameters are counted on the live models, at the input size of their runs, 48x48 where there are none.",
         "Differences are paired by clip, fold and trial. McNemar's test (exact; trials decide by their mean "
         "probability) takes clips for independent; flipping whole subjects does not. The corrected resampled t test "

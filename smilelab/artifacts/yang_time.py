@@ -18,9 +18,9 @@ from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.numbers import reported
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.artifacts.stage_times import CLIPS, END_TO_END, FOLDS, StageTimes
-from smilelab.artifacts.tables import Results
 from smilelab.artifacts.timed_pipelines import EVERY_FRAME, FORWARD, KEY_FRAMES, LANDMARKS, SVM
 from smilelab.artifacts.yang_pipelines import yang2020_fig1 as yang2020_fig1
+from smilelab.artifacts.yang_rows import Results
 from smilelab.clips import ClipStore
 from smilelab.datasets import Database
 from smilelab.options import TrainingOptions
@@ -254,9 +254,9 @@ def _training_notes(results: Results) -> list[str]:
         epochs = sorted({run.spec.training.epochs for run in runs})
         notes.append(
             f"Training: {1e3 * per_epoch:.2f} ms a training clip and epoch, from {len(runs)} run(s) of "
-            f"{', '.join(map(str, epochs))} epochs on {', '.join(_devices(runs))}, one process of one thread each, "
-            f"scoring included; times {CLIPS * (FOLDS - 1) // FOLDS} clips, {EPOCHS} epochs and {FOLDS} folds, one "
-            "trial. Runs of few clips and epochs overstate it: their start and their end are in it too."
+            f"{', '.join(map(str, epochs))} epochs on {', '.join(_devices(runs))}, one process each, on a CPU of one "
+            f"thread, scoring included; times {CLIPS * (FOLDS - 1) // FOLDS} clips, {EPOCHS} epochs and {FOLDS} folds, "
+            "one trial. Runs of few clips and epochs overstate it: their start and their end are in it too."
         )
     else:
         notes.append(f"Training: {NOT_RUN}, so the end-to-end pipeline has no total.")

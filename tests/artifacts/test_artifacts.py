@@ -70,7 +70,12 @@ def test_reported_table2_and_table3_share_the_row_of_the_model():
 
 @pytest.mark.parametrize(
     ("values", "text"),
-    [((0.7123,), "71.2"), ((0.5, 0.4321, 0.5678), "50.0 [43.2, 56.8]"), ((float("nan"),), "")],
+    [
+        ((0.7123,), "71.2"),
+        ((0.5, 0.4321, 0.5678), "50.0 [43.2, 56.8]"),
+        ((float("nan"),), ""),
+        ((0.2857, float("nan"), float("nan")), "28.6 [too few subjects]"),
+    ],
 )
 def test_percent(values, text):
     assert numbers.percent(*values) == text
@@ -174,6 +179,26 @@ def test_a_product_of_real_data_is_not_stamped_simulated(gallery, results):
     assert gallery.manifest["yang2020-fig5"]["simulated"] is False
 
 
+def test_the_banner_names_what_is_simulated_where_some_is_real(gallery, store):
+    real = MemoryStore()
+    real.database, real.simulated, real.hash = "mmi", False, "mmi"
+    table = {"a": pd.DataFrame({"simulated UvA-NEMO": [1], "MMI": [2]})}
+    mixed = Product(tables=table, stores=[store, real])
+    said = "Columns, rows and panels called simulated (simulated UvA-NEMO) were measured on simulated data: no evidence"
+    assert mixed.banner.startswith(said)
+    assert said in mixed._repr_html_()
+    gallery.save("yang2020-table2", mixed)
+    page = (gallery.folder / "yang2020-table2.md").read_text()
+    assert said in page
+    assert "**Measured on simulated data" not in page
+    whole = Product(tables=table, stores=[store])
+    assert whole.banner == "Measured on simulated data: no evidence about real smiles."
+    assert whole.banner in whole._repr_html_()
+    for without in (Product(tables=table, stores=[real]), Product(tables=table)):
+        assert without.banner == ""
+        assert "evidence" not in without._repr_html_()
+
+
 def test_status_tells_made_stale_and_waiting(gallery, store, results, tmp_path):
     def state():
         table = gallery.status().set_index("artifact")
@@ -264,8 +289,15 @@ def test_fig5_says_which_folds_are_too_small(store, results):
     panels = [axis for axis in figure.axes if axis.get_title()]
     assert len(panels) == FOLDS
     assert sum("not run" in text for text in words) == FOLDS - 1
-    with pytest.raises(ValueError, match="run notebook 02"):
-        figures.yang2020_fig5(store, [])
+
+
+def test_fig5_without_a_finished_run_says_so(store, results):
+    failed = [runs.RunFailure(result.spec, "TrainingError: loss is NaN") for result in results]
+    product = figures.yang2020_fig5(store, failed)
+    assert [text.get_text() for axis in product.figure.axes for text in axis.texts] == [NOT_RUN] * FOLDS
+    assert product.notes[0].startswith(f"{NOT_RUN}: found no finished run")
+    assert product.notes[1] == f"{FOLDS} of {FOLDS} runs failed, first: TrainingError: loss is NaN."
+    assert len(product.notes) == 2
 
 
 def test_markdown_escapes_bars_and_leaves_missing_cells_empty():

@@ -191,7 +191,7 @@ def test_anchors_and_their_databases(stores, product):
 
 def test_faces_at_rest_are_from_neutral_recordings_where_there_are_some(tmp_path):
     clips = [Clip(f"{who}{label}", label, who, steady(12, 5.0)) for who in "ab" for label in (0, 1)]
-    clips.append(Clip("an", -1, "a", steady(12, 5.0), kind="neutral"))
+    clips += [Clip(f"{who}n", -1, who, steady(12, 5.0), kind="neutral") for who in "ab"]
     store = write_store(tmp_path / "s", clips, fps=5.0)
     store.database = "recordings"
     found = combined({"recordings": store}, {})
@@ -210,6 +210,17 @@ def test_the_figure_shows_the_accuracies(product):
     assert [label.get_text() for label in uva.get_yticklabels()] == ["RealSmileNet", "3D\nDenseNet"]
     (majority,) = [line for line in uva.lines if line.get_linestyle() == "--"]
     assert majority.get_xdata()[0] == pytest.approx(200 / 3)
+
+
+def test_one_subject_has_no_intervals_and_the_panel_says_so(stores):
+    key = (NETWORKS[0], "none")
+    found = combined(stores, {key: {"bbc": results(stores["bbc"], key, folds=(1,), without=("q1",))}})
+    main = table(found, "Accuracy by clip").set_index(["network", "anchor"])
+    assert main.loc[key[0], f"{BBC} [95 %]"].iloc[0] == "100.0 [too few subjects] (1 of 2 folds)"
+    panel = found.figure.axes[1]
+    assert panel.get_title() == f"{BBC}\n1 clips, 1 subject: no intervals"
+    found.figure.canvas.draw()
+    assert any(note.startswith("One subject says nothing") for note in found.notes)
 
 
 def test_trials_of_one_network_are_paired_with_those_of_the_other(stores):

@@ -182,3 +182,15 @@ def test_missing_and_failed_runs_are_told(store, results, product, tmp_path):
     gallery.save("yang2020-fig4", product)
     assert {path.suffix for path in gallery.folder.glob("yang2020-fig4*")} == {".png", ".svg", ".csv", ".md"}
     assert "simulated" in (gallery.folder / "yang2020-fig4.md").read_text()
+
+
+def test_one_subject_has_no_interval():
+    columns = [*cam_clips.THIRDS, *(f"shuffled, {third}" for third in cam_clips.THIRDS)]
+    columns += ["map on face", "face", "covered", "face covered", "surroundings covered"]
+    measured = pd.DataFrame({"clip_id": ["a0", "a1"], "subject": ["a", "a"], "label": [0, 1]})
+    measured = measured.assign(**{name: [0.25, 0.75] for name in columns})
+    time = time_table(measured)
+    assert set(time["first third"]) == {f"{value} [too few subjects]" for value in ("25.0", "75.0", "50.0")}
+    place = place_table(measured).set_index("clips of class")
+    assert place.loc["all", "map on the face, %"] == "50.0 [too few subjects]"
+    assert place.loc["posed", "fall of the logit, face covered"] == "0.25 [too few subjects]"

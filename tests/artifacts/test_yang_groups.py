@@ -9,7 +9,7 @@ from smilelab.artifacts import yang_bars, yang_errors, yang_groups
 from smilelab.artifacts.product import NOT_RUN
 from smilelab.artifacts.yang_rows import Cell
 
-WAY = "trained -> tested"
+WAY, ON = "trained -> tested", "trained and measured on"
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,30 @@ def test_cross_by_hand(crossed):
     bbc, spos = table.loc["UvA-NEMO -> BBC"], table.loc["UvA-NEMO -> SPOS"]
     assert bbc["measured [95 %]"].startswith("93.8 [")  # 45 of 48 answers
     assert bbc["called spontaneous"] == "56.2"  # 27 of 48
-    assert list(bbc[["majority", "always spontaneous", "measured on"]]) == ["50.0", "50.0", "simulated BBC"]
+    assert list(bbc[["majority", "always spontaneous"]]) == ["50.0", "50.0"]
+    assert bbc[ON] == "simulated UvA-NEMO -> simulated BBC"
     assert spos["measured [95 %]"].startswith("85.7 [")
     assert list(spos[["majority", "always spontaneous", "called spontaneous"]]) == ["85.7", "85.7", "100.0"]
     assert spos["measured against the majority"] == "equal"
     # Six children, twelve clips, one of them wrong.
     assert table.loc["adult -> young", "measured [95 %]"].startswith("91.7 [")
-    assert table.loc["adult -> young", "measured on"] == "young, simulated UvA-NEMO"
+    assert table.loc["adult -> young", ON] == "adult -> young, simulated UvA-NEMO"
+
+
+@pytest.mark.parametrize("real", ["uva-nemo", "mmi"])
+def test_cross_says_on_either_side_what_is_simulated(real):
+    source, target = PeopleStore(), PeopleStore("mmi")
+    (source if real == "uva-nemo" else target).simulated = False
+    elsewhere = made_runs(source, protocol="elsewhere", tests=[target])
+    product = yang_groups.yang2020_cross({"uva-nemo": source, "mmi": target}, elsewhere, {})
+    row = rows(product, "Accuracy").set_index(WAY).loc["UvA-NEMO -> MMI"]
+    sides = ["UvA-NEMO", "MMI"]
+    sides[real == "uva-nemo"] = f"simulated {sides[real == 'uva-nemo']}"
+    assert row[ON] == rows(product, "Each test")[WAY].iloc[0] == " -> ".join(sides)
+    made = next(side for side in sides if side.startswith("simulated"))
+    assert product.banner.startswith(f"Columns, rows and panels called simulated ({made}) were")
+    with pytest.raises(ValueError, match="found no store of uva-nemo"):
+        yang_groups.yang2020_cross({"mmi": target}, elsewhere, {})
 
 
 def test_cross_prints_the_reported_numbers_beside_the_majority_of_their_database(crossed):
@@ -197,7 +214,58 @@ def test_fig7_draws_what_the_tables_say(fig7):
     said = words(fig7.figure)
     assert said.count(NOT_RUN) == 2
     assert "male\n4 clips\n1 of 3 folds" in said
-    assert any(line.get_ydata()[0] == pytest.approx(100 * 20 / 24) for line in left.lines)
+    # The models of all subjects on the women's twelve clips, three of them wrong, and on the four men's of fold 1, one
+    # wrong: each on the very clips of the bar.
+    orange = [line for line in left.lines if line.get_color() == yang_bars._ORANGE]
+    assert [line.get_ydata()[0] for line in orange] == pytest.approx([75.0, 75.0])
+    assert orange[0].get_label() == "models of all subjects, same clips"
+    assert right.get_title(loc="left").endswith("24 clips, 3 folds")
+
+
+def test_fig7_compares_on_the_clips_of_the_bar_or_says_how_many(store, overall):
+    within = {"female": made_runs(store, protocol="within female")}
+    same = "models of all subjects on these clips"
+    whole = rows(yang_groups.yang2020_fig7(store, within, overall), "Models trained").set_index("group")
+    assert whole.loc["female", same].startswith("75.0 [")
+    assert whole.loc["all together", same] == ""
+    # Of the women's clips four are in fold 1, s00's and s03's: one of them is wrong.
+    part = yang_groups.yang2020_fig7(store, within, [run for run in overall if run.spec.fold == 1])
+    assert rows(part, "Models trained").set_index("group").loc["female", same].endswith(" (4 of 12 clips)")
+    assert not any(line.get_color() == yang_bars._ORANGE for line in part.figure.axes[0].lines)
+    assert part.figure.axes[1].get_title(loc="left").endswith("8 clips, 1 of 3 folds")
+
+
+def test_fig7_says_why_groups_were_not_run(fig7):
+    assert "Not run: adult, young. No clip of the group is in the folds that were asked for" in "\n".join(fig7.notes)
+
+
+def test_fig7_of_one_subject_has_no_interval(store):
+    # Of two subjects one is a woman.
+    pair = PeopleStore(subjects=2)
+    within = {"female": made_runs(pair, protocol="within female")}
+    product = yang_groups.yang2020_fig7(pair, within, made_runs(pair, lambda row: row["clip_id"] == "s00_0"))
+    table = rows(product, "Models trained").set_index("group")
+    assert table.loc["female", "accuracy"] == "100.0 [too few subjects]"
+    assert (
+        rows(product, "Wrong predictions").set_index("group").loc["female", "error rate"] == "50.0 [too few subjects]"
+    )
+    assert rows(product, "Error rate")["error rate"].iloc[0] == "50.0 [too few subjects]"
+    left, right = product.figure.axes
+    assert "female\n2 clips\nno interval" in [label.get_text() for label in left.get_xticklabels()]
+    assert any(label.get_text().endswith("no interval") for label in right.get_xticklabels())
+    whiskers = [line for container in left.containers for line in getattr(container, "errorbar", None) or ()]
+    assert not whiskers
+    assert any(note.startswith("One subject says nothing") for note in product.notes)
+    assert any("fewer than 10 subjects, here 2," in note for note in product.notes)
+
+
+def test_figures_say_how_networks_were_trained(fig7, crossed, fig8):
+    said = "Trained with 7 epochs, batches of 16, learning rate 0.001, weight decay 0.005, loss weights: paper, epoch "
+    for product in (fig7, crossed, fig8):
+        note = next(note for note in product.notes if note.startswith(said + "kept: validation."))
+        assert note.endswith(
+            "Yang et al. print for RealSmileNet: 60 epochs, batches of 16, learning rate 0.001, weight decay 0.005."
+        )
 
 
 def test_fig7_refuses_runs_of_another_group(store):

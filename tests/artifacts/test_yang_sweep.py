@@ -149,6 +149,32 @@ def test_comparisons_are_on_the_clips_that_both_have(stores):
     assert "23-24 clips of 12 subjects" in made.figure.get_suptitle()
 
 
+def test_one_subject_has_no_whisker_and_nothing_is_told_apart(stores):
+    one, other = store_of(48, 5.0), store_of(64, 5.0)
+    made = yang2020_fig6(
+        {(48, 5.0): one, (64, 5.0): other},
+        {
+            (48, 5.0): [only(run, "s00") for run in runs_on(one, 1, folds=(1,))],
+            (64, 5.0): [only(run, "s00") for run in runs_on(other, 0, folds=(1,))],
+        },
+    )
+    assert columns(list(made.tables.values())[1], 48, 5.0)["accuracy"] == "50.0 [too few subjects]"
+    compared = [*made.tables.values()][2]
+    assert compared[["p", "p, Holm"]].iloc[0].tolist() == ["", ""]
+    said = next(note for note in made.notes if note.startswith("The highest accuracy here"))
+    assert said.endswith("-50.0 [too few subjects] points; one subject tells nothing about others.")
+    assert "no interval over one subject" in made.figure.get_suptitle()
+    made.figure.canvas.draw()
+    low, high = made.figure.axes[0].get_ylim()
+    assert low < 50 < 100 < high
+
+
+def only(run, subject):
+    """The run with the predictions of one subject alone."""
+    table = run.predictions[run.predictions["subject"] == subject].reset_index(drop=True)
+    return type("Run", (Run,), {"predictions": table})(run.spec, run.folder)
+
+
 def test_what_else_differs_is_said(stores):
     longer = runs_on(stores[64, 5.0], 1, training=TrainingOptions(epochs=3, batch_size=8))
     notes = yang2020_fig6(stores, {(48, 5.0): runs_on(stores[48, 5.0], 1), (64, 5.0): longer}).notes

@@ -4,9 +4,10 @@ import math
 import re
 
 import pytest
+import torch
 from made_runs import SECONDS, PeopleStore, made_runs
 
-from smilelab import runs
+from smilelab import models, runs
 from smilelab.artifacts import tables, yang_rows, yang_tables
 from smilelab.artifacts.product import NOT_RUN
 from smilelab.training import TrainingOptions
@@ -210,7 +211,52 @@ def test_inflations_interval_is_over_subjects(store):
 def test_inflation_says_which_epochs_were_kept_and_what_is_optimistic(inflated):
     assert part(inflated, "Each rule", rule="best-on-test")["epoch kept"] == "4"
     assert "optimistic" in note(inflated, "Measured")
-    assert yang_rows.TIME_NOTE in inflated.notes
+    assert inflated.notes[-2:] == [yang_rows.TIME_NOTE, yang_rows.ALONG_NOTE]
+
+
+def test_times_of_other_rules_may_be_added(store):
+    given = {rule: made_runs(store, selection=rule) for rule in ("validation", "last")}
+    assert yang_tables.inflation({"uva-nemo": store}, {"uva-nemo": given}).notes[-1] == yang_rows.TIME_NOTE
+    # The released code's rule on other settings came along with nothing.
+    cells = [
+        yang_rows.Cell("last", store, made_runs(store, selection="last")),
+        yang_rows.Cell("best", store, made_runs(store, selection="best-on-test", options=TrainingOptions(epochs=8))),
+    ]
+    assert yang_rows.about_time(cells) == [yang_rows.TIME_NOTE]
+    assert yang_rows.about_time([]) == []
+
+
+def test_trainings_are_told_with_what_differs(store):
+    plain = yang_rows.Cell("plain", store, made_runs(store, options=TrainingOptions()))
+    assert yang_rows.about_training([plain]) == [
+        "Trained with 60 epochs, batches of 16, learning rate 0.001, weight decay 0.005, loss weights: paper, epoch "
+        "kept: validation."
+    ]
+    mirrored = yang_rows.Cell("mirrored", store, made_runs(store, options=TrainingOptions(flip=True, bucket=4)))
+    (text,) = yang_rows.about_training([plain, mirrored, plain])
+    assert "weight decay 0.005, flip True, bucket 4, loss weights: paper" in text
+    assert "(simulated UvA-NEMO: mirrored); 60 epochs" in text
+    assert "epoch kept: validation (all others). Yang et al. print" in text
+    assert yang_rows.about_training([]) == []
+
+
+def test_table3_names_the_models_whose_scores_depend_on_companions(store, table3):
+    assert not any("companions" in text for text in table3.notes)
+    given = {name: {"uva-nemo": made_runs(store, model=name)} for name in yang_tables.COMPANIONS[:2]}
+    product = yang_tables.yang2020_table3({"uva-nemo": store}, given)
+    said = note(product, "A clip's score by RealSmileNet (released), LSTM for ConvLSTM (released) depends on")
+    assert "longest clip of the batch" in said
+
+
+@pytest.mark.parametrize("name", [name for name in models.names() if name.endswith("-released")])
+def test_only_the_named_models_depend_on_companions(name):
+    torch.manual_seed(0)
+    model = models.build(name).eval()
+    frames, lengths = torch.rand(2, 3, 4, 48, 48), torch.tensor([2, 4])
+    frames[0, :, 2:] = 0
+    with torch.no_grad():
+        alone, together = model(frames[:1, :, :2], lengths[:1]), model(frames, lengths)[:1]
+    assert torch.allclose(alone, together, atol=1e-6) != (name in yang_tables.COMPANIONS)
 
 
 def test_inflation_refuses_rules_of_other_settings(store):
@@ -257,6 +303,22 @@ def test_duration(seconds, text):
 )
 def test_against(accuracy, low, text):
     assert yang_rows.against(accuracy, 66 / 80, low) == text
+
+
+def test_one_subject_has_neither_interval_nor_p():
+    store = PeopleStore(subjects=3)
+    given = {
+        "realsmilenet": {"uva-nemo": made_runs(store, wrong_on("s00_0"), folds=(1,))},
+        "realsmilenet-gru": {"uva-nemo": made_runs(store, folds=(1,), model="realsmilenet-gru")},
+    }
+    product = yang_tables.yang2020_table3({"uva-nemo": store}, given)
+    row = part(product, "Each variant (", variant="GRU for ConvLSTM")
+    assert row["accuracy"] == row["AUC"] == row["balanced accuracy"] == "100.0 [too few subjects]"
+    assert row["against the majority"] == "above, without an interval"
+    row = part(product, "Each variant less")
+    assert row["accuracy, measured"] == "50.0 [too few subjects]"
+    assert row["p, subjects flipped"] == row["p, McNemar"] == row["p, corrected t over folds"] == ""
+    assert note(product, "One subject says nothing")
 
 
 def test_the_majority_is_that_of_the_answers_given():
