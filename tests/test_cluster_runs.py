@@ -95,6 +95,7 @@ def test_a_killed_worker_costs_no_run_and_no_epoch_twice(store, tmp_path, monkey
     assert (undisturbed.folder / "predictions.csv").read_bytes() == (resumed.folder / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_every_worker_fails_alone(store, tmp_path, monkeypatch):
     monkeypatch.setenv(diary_worker.DIARY, str(tmp_path / "diary"))
     options = TrainingOptions(epochs=2, batch_size=4)
