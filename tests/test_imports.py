@@ -14,7 +14,7 @@ FLOORS = [
         *("scoring", "registry", "files", "parallel", "resampling", "roc", "comparison"),
     },
     {"preprocess", "training", "options", "sampling", "augmentation", "baselines", "audit"},
-    {"simulator", "protocols", "specs", "parts", "fitting", "plans", "runs", "explain"},
+    {"simulator", "protocols", "specs", "parts", "fitting", "plans", "results", "runs", "explain"},
     {"artifacts", "prediction"},
     {"notebooks", "inspector"},
     {"cli"},

@@ -324,6 +324,13 @@ def test_seconds_of_an_interrupted_run_count_from_its_beginning(store, options, 
     assert runs.run(spec, store, tmp_path).seconds > 1000
 
 
+def test_a_run_says_on_which_processor_it_was_computed(store, options, tmp_path):
+    result = runs.run(specify(store, options)[0], store, tmp_path)
+    told = json.loads((result.folder / "environment.json").read_text())["processor"]
+    assert told.endswith(torch.backends.cpu.get_cpu_capability())
+    assert len(told) > len(torch.backends.cpu.get_cpu_capability()) + 2
+
+
 def test_a_run_that_fails_at_once_leaves_no_folder(store, options, tmp_path):
     bad = RunSpec("uva-nemo", store.hash, "other-folds", 1, training=options)
     with pytest.raises(RunError):
