@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from smilelab import comparison, metrics, resampling
@@ -27,6 +28,7 @@ Setting = tuple[int, float]
 
 # Okabe & Ito's colours; the markers tell the sizes apart without them.
 _STYLES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#000000", "D"), ("#cc79a7", "v"), ("#e69f00", "P"))
+_LEGEND = 0.14
 _GROUP = 0.72  # width that the sizes of one frame rate take, where rates are 1 apart
 _LEVEL = 0.05
 _ROUNDING = 1e-9
@@ -189,7 +191,8 @@ def _uneven(done: Mapping[Setting, Cell]) -> list[str]:
 
 
 def _drawn(sizes: Sequence[int], rates: Sequence[float], done: Mapping[Setting, Cell]) -> Figure:
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    # Room below is kept by hand: a legend outside would slip under the line that names the data.
+    figure = Figure(figsize=(7.2, 4.4), layout=ConstrainedLayoutEngine(rect=(0, _LEGEND, 1, 1 - _LEGEND)))
     axis = figure.subplots()
     step = _GROUP / len(sizes)
     places = {
@@ -231,7 +234,8 @@ def _finish(axis: Axes, rates: Sequence[float], done: Mapping[Setting, Cell]) ->
     )
     axis.set_ylim(max(100 * lowest - 6, -2), min(100 * highest + 5, 104))
     axis.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
-    axis.spines["left"].set_bounds(axis.get_ylim()[0], 100)
+    bottom, top = axis.get_ylim()
+    axis.spines["left"].set_bounds(bottom, min(top, 100))
     axis.set_xlim(-0.5, len(rates) - 0.5)
     axis.set_xticks(range(len(rates)), [f"{fps:g}" for fps in rates])
     for boundary in range(1, len(rates)):
@@ -243,7 +247,7 @@ def _finish(axis: Axes, rates: Sequence[float], done: Mapping[Setting, Cell]) ->
     axis.grid(axis="y", color="0.9", lw=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    axis.figure.legend(loc="lower center", bbox_to_anchor=(0.5, 0.03), ncols=3, fontsize=8, frameon=False)
 
 
 def _write(axis: Axes, text: str, at: tuple[float, float], **options: Any) -> None:
