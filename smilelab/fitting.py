@@ -12,6 +12,7 @@ import torch
 
 from smilelab import models, training
 from smilelab.clips import ClipStore
+from smilelab.effort import NO_EFFORT, Effort
 from smilelab.parts import Part, Parts, parts_of, seed_of
 from smilelab.specs import RunError, RunSpec
 from smilelab.windows import Windows
@@ -36,8 +37,8 @@ class Fitted:
         A row an epoch.
     along : Fitted, optional
         What the same training gives for :attr:`RunSpec.along`.
-    earlier : float
-        Seconds that interrupted attempts had taken up to the checkpoint this one went on from.
+    earlier : Effort
+        Time that interrupted attempts had taken up to the checkpoint this one went on from.
     """
 
     spec: RunSpec
@@ -47,7 +48,7 @@ class Fitted:
     epoch: int
     history: pd.DataFrame
     along: Fitted | None = None
-    earlier: float = 0.0
+    earlier: Effort = NO_EFFORT
 
     def scored(self, part: Part) -> pd.DataFrame:
         """Predictions of a part: a row a sample, with ``probability``, ``fold`` and ``seed``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 
 from smilelab import models
 from smilelab.clips import ClipStore
+from smilelab.effort import Effort
 from smilelab.parts import Part, parts_of
 from smilelab.specs import RunError, RunSpec
 
@@ -55,9 +57,13 @@ class RunResult:
         return self.folder / "model.safetensors"
 
     @property
-    def seconds(self) -> float:
-        """Wall time of the run, s, over all its attempts; of one that came along, that of the training both share."""
-        return float(json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))["seconds"])
+    def effort(self) -> Effort:
+        """Time of the run over all its attempts; of one that came along, that of the training both share.
+
+        The processor's is NaN in runs of versions that did not measure it.
+        """
+        environment = json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
+        return Effort(float(environment["seconds"]), float(environment.get("processor_seconds", math.nan)))
 
     def model(self) -> torch.nn.Module:
         """Build the network with the kept weights, in evaluation mode."""

@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from smilelab import __version__, metrics, parallel
 from smilelab.checkpoint import OtherTraining
 from smilelab.clips import ClipStore
+from smilelab.effort import Effort
 from smilelab.files import locked, write_atomically
 from smilelab.fitting import Fitted, fit
 from smilelab.results import RunFailure, RunResult, collect, failures, find, load, predictions_of
@@ -226,7 +227,7 @@ def _compute(
     spec: RunSpec, store: ClipStore, part: Path, device: str, others: Sequence[ClipStore]
 ) -> dict[RunSpec, Path]:
     """Fit a specification; the folders of its results and of those that come along."""
-    started = time.perf_counter()
+    started = Effort.now()
     if store.hash != spec.store:
         raise RunError(f"found store {store.hash}, expected {spec.store}; specify the run anew on this store.")
     fitted = fit(spec, store, device=device, checkpoint=part / _CHECKPOINT, others=others)
@@ -236,7 +237,7 @@ def _compute(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         _write(result, folder, simulated=store.simulated)
-        _write_json(folder / "environment.json", _environment(device, fitted.earlier + time.perf_counter() - started))
+        _write_json(folder / "environment.json", _environment(device, fitted.earlier + (Effort.now() - started)))
         written[result.spec] = folder
     return written
 
@@ -270,7 +271,7 @@ def _scores(spec: RunSpec, test: pd.DataFrame) -> dict[str, float]:
     return metrics.summarize(test if spec.windows is None else metrics.of_moments(test)).as_dict()
 
 
-def _environment(device: str, seconds: float) -> dict[str, Any]:
+def _environment(device: str, effort: Effort) -> dict[str, Any]:
     return {
         "smilelab": __version__,
         "commit": code_version(),
@@ -281,7 +282,8 @@ def _environment(device: str, seconds: float) -> dict[str, Any]:
         "processor": _processor(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
         "threads": 1,
-        "seconds": round(seconds, 3),
+        "seconds": round(effort.wall, 3),
+        "processor_seconds": round(effort.processor, 3),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

@@ -6,11 +6,10 @@ Importing this module calls `tune_allocator` once (glibc on Linux only; ``SMILEL
 from __future__ import annotations
 
 import itertools
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from smilelab import checkpoint as checkpoints
 from smilelab.allocator import tune_allocator
 from smilelab.augmentation import augmented
+from smilelab.effort import NO_EFFORT, Effort
 from smilelab.options import TrainingOptions
 from smilelab.sampling import batches, epoch_order
 from smilelab.scoring import (
@@ -72,15 +72,15 @@ class TrainingResult:
         The selected weights, on the CPU.
     last_state_dict : dict of str to Tensor
         The weights after the last epoch, on the CPU.
-    earlier : float
-        Seconds that the training had taken up to the checkpoint it went on from; 0 where it did not.
+    earlier : Effort
+        Time that the training had taken up to the checkpoint it went on from; none where it did not.
     """
 
     history: pd.DataFrame
     best_epoch: int
     state_dict: dict[str, Tensor]
     last_state_dict: dict[str, Tensor]
-    earlier: float = 0.0
+    earlier: Effort = NO_EFFORT
 
 
 def train(
@@ -136,7 +136,7 @@ def train(
     TrainingError
         The loss or a score stopped being a number.
     """
-    started, earlier = time.perf_counter(), 0.0
+    started, earlier = Effort.now(), NO_EFFORT
     device = torch.device(device)
     targets = check_labels(labels, check_clips(clips, "training clips"), "training clips")
     if len(np.unique(targets)) < 2:
@@ -176,7 +176,7 @@ def train(
             optimizer.load_state_dict(saved["optimizer"])
             shuffler.set_state(saved["shuffler"])
             _set_random_state(device, saved["random"])
-            history, best, earlier = saved["history"], saved["best"], saved.get("seconds", 0.0)
+            history, best, earlier = saved["history"], saved["best"], Effort(*saved["effort"])
         for epoch in range(len(history) + 1, options.epochs + 1):
             for group in optimizer.param_groups:
                 group["lr"] = options.rate(epoch)
@@ -214,7 +214,7 @@ def train(
                         "random": _random_state(device),
                         "history": history,
                         "best": best,
-                        "seconds": earlier + time.perf_counter() - started,
+                        "effort": list(astuple(earlier + (Effort.now() - started))),
                     },
                 )
             if progress is not None:

@@ -8,6 +8,7 @@ import pandas as pd
 from memory_store import FOLDS, MemoryStore
 
 from smilelab import protocols, runs, specs
+from smilelab.effort import Effort
 from smilelab.training import TrainingOptions
 
 SECONDS = 30.0
@@ -42,7 +43,7 @@ class Run(runs.RunResult):
 
     predictions = None
     metrics = None
-    seconds = SECONDS
+    effort = Effort(SECONDS, SECONDS / 2)
 
 
 def made_runs(store, wrong=lambda row: False, *, tests=(), epoch=3, options=None, **fields):

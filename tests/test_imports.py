@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "smilelab"
 FLOORS = [
     {
         *("models", "clips", "windows", "anchors", "signals", "datasets", "metrics", "checkpoint", "allocator"),
-        *("scoring", "registry", "files", "parallel", "resampling", "roc", "comparison"),
+        *("scoring", "registry", "files", "parallel", "resampling", "roc", "comparison", "effort"),
     },
     {"preprocess", "training", "options", "sampling", "augmentation", "baselines", "audit"},
     {"simulator", "protocols", "specs", "parts", "fitting", "plans", "results", "runs", "explain"},

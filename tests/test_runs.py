@@ -307,21 +307,23 @@ def test_a_run_that_should_have_come_along_runs_alone_where_the_other_fails(stor
     assert isinstance(results[1], runs.RunFailure)
 
 
-def test_seconds_of_an_interrupted_run_count_from_its_beginning(store, options, tmp_path, monkeypatch):
+def test_time_of_an_interrupted_run_count_from_its_beginning(store, options, tmp_path, monkeypatch):
     spec = specify(store, options, selection="last")[0]
     save, saved = fitting.training.checkpoints.save, []
 
     def save_and_stop(path, state):
-        saved.append(state["seconds"])
-        save(path, {**state, "seconds": 1000.0})
+        saved.append(state["effort"])
+        save(path, {**state, "effort": [1000.0, 500.0]})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fitting.training.checkpoints, "save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         runs.run(spec, store, tmp_path)
     monkeypatch.undo()
-    assert saved[0] > 0
-    assert runs.run(spec, store, tmp_path).seconds > 1000
+    assert min(saved[0]) > 0
+    effort = runs.run(spec, store, tmp_path).effort
+    assert effort.wall > 1000
+    assert 500 < effort.processor < 1000
 
 
 def test_a_run_says_on_which_processor_it_was_computed(store, options, tmp_path):

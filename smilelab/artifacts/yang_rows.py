@@ -32,7 +32,8 @@ REPORTED_NOTE = (
 )
 TIME_NOTE = (
     "Wall time is that of the runs themselves, one process each, on a CPU of one thread, added up: runs that share a "
-    "machine take less by the clock."
+    "machine take less by the clock. Other work on the machine lengthens it, and hardly the processor time, which is "
+    "what a run takes on a core of its own."
 )
 ALONG_NOTE = (
     "Where the last epoch came along with best-on-test, one training gave both: their wall time is that training's, "
@@ -192,9 +193,14 @@ def against(accuracy: float, majority: float, low: float | None = None) -> str:
 
 
 def wall_time(runs: Results) -> dict[str, str]:
-    """Wall time of all runs together, and of one in the mean."""
-    seconds = [run.seconds for run in runs if isinstance(run, RunResult)]
-    return {"wall time, all runs": duration(sum(seconds)), "wall time, a run": duration(float(np.mean(seconds)))}
+    """Wall time of all runs together, and of one in the mean, on the clock and of the processor."""
+    efforts = [run.effort for run in runs if isinstance(run, RunResult)]
+    wall, processor = [effort.wall for effort in efforts], [effort.processor for effort in efforts]
+    return {
+        "wall time, all runs": duration(sum(wall)),
+        "wall time, a run": duration(float(np.mean(wall))),
+        "processor time, a run": "not measured" if np.isnan(processor).any() else duration(float(np.mean(processor))),
+    }
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,13 +107,16 @@ def cost(times: StageTimes, pipeline: str, results: Results) -> Cost:
 
 
 def seconds_per_clip_and_epoch(results: Results) -> float | None:
-    """Wall time of all finished runs over the training clips that they went through; None without any.
+    """Processor time of all finished runs over the training clips that they went through; None without any.
 
     Scoring the validation and test clips is part of a run, and so of this.
     """
     runs = [run for run in results if isinstance(run, RunResult)]
     seen = sum(run.metrics["train_clips"] * run.spec.training.epochs for run in runs)
-    return sum(run.seconds for run in runs) / seen if seen else None
+    if not seen:
+        return None
+    efforts = [run.effort for run in runs]
+    return sum(effort.wall if math.isnan(effort.processor) else effort.processor for effort in efforts) / seen
 
 
 @makes("yang2020-time", stage_times, timed_pipelines, dmarker)

@@ -12,6 +12,7 @@ from smilelab import runs, specs
 from smilelab.artifacts import combined as module
 from smilelab.artifacts.combined import ANCHORS, IMPOSSIBLE, NETWORKS, combined
 from smilelab.artifacts.product import NOT_RUN
+from smilelab.effort import Effort
 from smilelab.options import TrainingOptions
 
 SMALL = (("depth", 14), ("frames", 30), ("size", 56))
@@ -50,7 +51,7 @@ class Run(runs.RunResult):
     """A run whose predictions were made by hand."""
 
     predictions = None
-    seconds = 30.0
+    effort = Effort(30.0, 30.0 / 2)
 
 
 def results(store, key, *, of=lambda clip_id, number: None, without=(), folds=(), trials=1, **fields):

@@ -16,6 +16,7 @@ from smilelab import runs, specs
 from smilelab.artifacts import yang_sweep
 from smilelab.artifacts.product import NOT_RUN
 from smilelab.artifacts.yang_sweep import RATES, SIZES, yang2020_fig6
+from smilelab.effort import Effort
 from smilelab.training import TrainingOptions
 
 SETTINGS = list(every(SIZES, RATES))
@@ -34,7 +35,7 @@ class Run(runs.RunResult):
     """A run whose predictions were made by hand."""
 
     predictions = None
-    seconds = 90.0
+    effort = Effort(90.0, 90.0 / 2)
 
 
 def runs_on(store, wrong, *, folds=(), trials=1, **fields):

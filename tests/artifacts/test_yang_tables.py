@@ -127,6 +127,7 @@ def test_table3_carries_what_an_accuracy_needs(table3):
     assert row["AUC"] == "100.0 [100.0, 100.0]"
     assert row["wall time, all runs"] == "1.5 min"
     assert row["wall time, a run"] == f"{SECONDS} s"
+    assert row["processor time, a run"] == f"{SECONDS / 2} s"
     assert part(table3, "Each variant (", variant="LSTM for ConvLSTM")["folds"] == "1 of 3"
     assert note(table3, "The accuracy does not exceed").endswith("simulated UvA-NEMO: no TSA.")
     assert note(table3, "Only some folds").endswith("simulated UvA-NEMO: LSTM for ConvLSTM (1 of 3).")

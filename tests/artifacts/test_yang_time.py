@@ -12,6 +12,7 @@ from smilelab.artifacts import dmarker, stage_times, timed_pipelines, yang_time
 from smilelab.artifacts.product import NOT_RUN
 from smilelab.artifacts.stage_times import CLIPS, END_TO_END, FOLDS, StageTimes
 from smilelab.artifacts.timed_pipelines import EVERY_FRAME, KEY_FRAMES, Clip, Stopwatch
+from smilelab.effort import Effort
 from smilelab.options import TrainingOptions
 from smilelab.preprocess.build import build
 from smilelab.preprocess.process import process
@@ -82,10 +83,10 @@ def by_hand(**changes):
 
 
 class Finished(runs.RunResult):
-    """A run of 100 s over 40 training clips and 5 epochs: half a second a clip and epoch."""
+    """A run of 100 s of processor time over 40 training clips and 5 epochs: half a second a clip and epoch."""
 
     metrics = {"train_clips": 40, "validation_clips": 4}  # noqa: RUF012  # never changed
-    seconds = 100.0
+    effort = Effort(700.0, 100.0)
 
 
 @pytest.fixture
