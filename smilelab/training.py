@@ -176,7 +176,7 @@ def train(
             optimizer.load_state_dict(saved["optimizer"])
             shuffler.set_state(saved["shuffler"])
             _set_random_state(device, saved["random"])
-            history, best, earlier = saved["history"], saved["best"], Effort(*saved["effort"])
+            history, best, earlier = saved["history"], saved["best"], Effort(*saved.get("effort", ()))
         for epoch in range(len(history) + 1, options.epochs + 1):
             for group in optimizer.param_groups:
                 group["lr"] = options.rate(epoch)
