@@ -150,6 +150,8 @@ class ClipStore:
             If there is no such clip, it failed, or its file is damaged.
         """
         path = self._file(clip_id, ".npy")
+        if not self.has_frames:
+            raise ClipStoreError(f"{self.path.name}: holds traces of action units, expected face crops.")
         try:
             frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
         except _UNREADABLE as error:
@@ -209,6 +211,37 @@ class ClipStore:
                 return {name: arrays[name] for name in arrays.files}
         except _UNREADABLE as error:
             raise self._damaged(path, error) from None
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the clips are face crops; else they are traces of action units alone."""
+        return "traces" not in self.recipe
+
+    def traces(self, clip_id: str) -> pd.DataFrame:
+        """Action units over time, of a store that holds traces.
+
+        Parameters
+        ----------
+        clip_id : str
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``time_s`` and a column an action unit, such as ``AU12``, 0 to 5; a row a frame.
+
+        Raises
+        ------
+        ClipStoreError
+            As `frames`, or a store of crops.
+        """
+        if self.has_frames:
+            raise ClipStoreError(
+                f"{self.path.name}: holds face crops, expected traces of action units; open the traces of this "
+                "database with datasets.open('au-traces', DIR)."
+            )
+        track = self.track(clip_id)
+        names = [str(name) for name in track["units"]]
+        return pd.DataFrame(track["traces"], columns=names).assign(time_s=track["times"])[["time_s", *names]]
 
     def folds(self) -> list[list[str]]:
         """Test clips of each fold, usable clips only; the training clips of a fold are all others.

@@ -87,7 +87,7 @@ def fit(spec: RunSpec, store: ClipStore, *, device: str, checkpoint: Path, other
             name = contradicted[0]
             raise RunError(f"{spec.model}: {name} is {getattr(spec.training, name)!r}, expected {own[name]!r}.")
         return _network(spec, store, device, checkpoint, others)
-    return _baseline(spec, store)
+    return _baseline(spec, store, others)
 
 
 def _network(spec: RunSpec, store: ClipStore, device: str, checkpoint: Path, others: Sequence[ClipStore]) -> Fitted:
@@ -127,18 +127,23 @@ def _network(spec: RunSpec, store: ClipStore, device: str, checkpoint: Path, oth
     return replace(fitted, along=kept(spec.along, trained.last_state_dict, settings.epochs, seen))
 
 
-def _baseline(spec: RunSpec, store: ClipStore) -> Fitted:
+def _baseline(spec: RunSpec, store: ClipStore, others: Sequence[ClipStore]) -> Fitted:
     # Hand-crafted methods need OpenCV, which a machine that only trains networks does not have.
     from smilelab import baselines
 
-    if spec.windows is None:
-        raise RunError(f"{spec.model} is fitted on windows; give the specification windows.")
-    parts = parts_of(spec, store)
+    takes = baselines.takes(spec.model)
+    if (takes == "windows") != (spec.windows is not None):
+        raise RunError(
+            f"{spec.model} is fitted on {'windows' if takes == 'windows' else 'whole clips'}; "
+            + ("give the specification windows." if takes == "windows" else "expected a specification without windows.")
+        )
+    parts = parts_of(spec, store, others=others)
     model = baselines.build(spec.model, **dict(spec.model_options))
 
     def samples(part: Part) -> baselines.Samples:
-        assert isinstance(part.clips, Windows)
-        return part.clips
+        if isinstance(part.clips, Windows):
+            return part.clips
+        return baselines.ClipSamples(part.table, [store, *others])
 
     model.fit(samples(parts.train), _training_labels(spec, parts.train), seed=seed_of(spec))
     state = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in model.state().items()}

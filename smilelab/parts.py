@@ -119,7 +119,8 @@ def _rules(spec: RunSpec, anchor_rule: AnchorRule) -> list[AnchorRule]:
 
 def _whole_clips(store: ClipStore, clip_ids: list[str], some: Anchors | None = None) -> Part:
     table = store.usable.loc[clip_ids, ["subject", "label"]].astype({"label": int}).rename_axis("clip_id").reset_index()
-    clips = [store.frames(clip_id) for clip_id in clip_ids]
+    # What is fitted on traces of action units reads them by the table.
+    clips = [store.frames(clip_id) for clip_id in clip_ids] if "traces" not in store.recipe else []
     return Part(table, clips if some is None else Anchored(clips, some, store=store, table=table))
 
 

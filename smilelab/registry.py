@@ -1,9 +1,11 @@
-"""Things that are built by the name a user types."""
+"""Things that are built by the name a user types, and the packages in which a new one is one more file."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 Thing = TypeVar("Thing")
@@ -60,3 +62,21 @@ class Registry(Generic[Thing]):
                 f"{self.kind} {name!r} has no option {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
             )
         return self.builders[name](**options)
+
+
+def discover(package: str, path: Iterable[str]) -> None:
+    """Import every module of a package, in the order of their names, so that what is in them registers itself.
+
+    A package calls it at the end of its ``__init__``, when `register` is there. Every process that imports the package
+    then knows the same things, the workers of a parallel run among them. What a module raises is not caught: a file
+    that cannot be imported is to be mended or taken away.
+
+    Parameters
+    ----------
+    package : str
+        Its ``__name__``.
+    path : iterable of str
+        Its ``__path__``.
+    """
+    for name in sorted(module.name for module in pkgutil.iter_modules(path)):
+        import_module(f"{package}.{name}")

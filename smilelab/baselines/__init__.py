@@ -1,5 +1,7 @@
 """The registry of baselines: the methods that the papers compare with, built by their names.
 
+Every module of this package is imported: a new baseline is a new file.
+
 A baseline is fitted on some samples and gives others the probability that the smile is spontaneous. Samples are windows
 or whole clips of a store; whatever a baseline computes from a clip's frames it computes once per clip and call.
 """
@@ -13,10 +15,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smilelab.baselines.by_clip import ByClip
+from smilelab.baselines.clip_samples import ClipSamples, Extractor
 from smilelab.clips import ClipStore
-from smilelab.registry import Registry
+from smilelab.registry import Registry, discover
 
-__all__ = ["Baseline", "Samples", "build", "names", "register"]
+__all__ = [
+    "Baseline",
+    "ByClip",
+    "ClipSamples",
+    "Extractor",
+    "Samples",
+    "build",
+    "extractors",
+    "names",
+    "register",
+    "takes",
+]
 
 
 class Samples(Protocol):
@@ -89,4 +104,35 @@ def build(name: str, **options: object) -> Baseline:
     return _BASELINES.build(name, **options)
 
 
-from smilelab.baselines import lee2018 as lee2018  # noqa: E402  (registers itself, needs `register`)
+def takes(name: str) -> str:
+    """What a baseline is fitted on: "windows" or whole "clips".
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+
+    Raises
+    ------
+    ValueError
+        Unknown baseline.
+    """
+    if name not in _BASELINES.builders:
+        raise ValueError(f"unknown baseline {name!r}; expected one of {', '.join(names())}")
+    return str(getattr(_BASELINES.builders[name], "takes", "windows"))
+
+
+def extractors(name: str, **options: object) -> Sequence[Extractor]:
+    """What a baseline on whole clips computes of each clip, to be prepared in parallel.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    **options
+        The baseline's own options.
+    """
+    return tuple(getattr(build(name, **options), "extractors", ()))
+
+
+discover(__name__, __path__)

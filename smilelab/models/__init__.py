@@ -1,4 +1,4 @@
-"""The registry of models: build one by its name.
+"""The registry of models: build one by its name. Every module of this package is imported: a new model is a new file.
 
 Every model takes frames ``float (N, C, T, H, W)`` in [0, 1] with ``lengths (N,)`` and returns one logit per clip,
 ``(N,)``; positive means spontaneous. Those that compare with an anchor (their `anchor_rule` says with which) take it as
@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import nn
 
-from smilelab.registry import Registry
+from smilelab.registry import Registry, discover
 
 _MODELS: Registry[nn.Module] = Registry("model")
 register = _MODELS.register
@@ -72,10 +72,4 @@ def training_of(name: str) -> dict[str, object]:
     return dict(getattr(_MODELS.builders.get(name), "training_options", {}))
 
 
-# They register themselves, which needs `register`.
-from smilelab.models import densenet3d as densenet3d  # noqa: E402
-from smilelab.models import realsmilenet as realsmilenet  # noqa: E402
-from smilelab.models import realsmilenet_anchored as realsmilenet_anchored  # noqa: E402
-from smilelab.models import realsmilenet_released as realsmilenet_released  # noqa: E402
-from smilelab.models import realsmilenet_variants as realsmilenet_variants  # noqa: E402
-from smilelab.models import siamese as siamese  # noqa: E402
+discover(__name__, __path__)

@@ -180,6 +180,42 @@ def crop(
     return ((face.astype(np.uint16) * mask + 127) // 255).astype(np.uint8)
 
 
+def in_picture(
+    points: NDArray[np.floating],
+    boxes: NDArray[np.floating],
+    size: int,
+    *,
+    kind: Kind,
+    rolls: NDArray[np.floating],
+) -> Array:
+    """Where points of frames lie in the pictures that `crop` cuts out of them.
+
+    Parameters
+    ----------
+    points : (T, P, 2) array
+        Px of the frames.
+    boxes : (T, 4) array
+        The faces' boxes, px.
+    size : int
+        Side of the pictures, px.
+    kind : {"box", "chip", "outline"}
+        As in `crop`.
+    rolls : (T,) array
+        Rolls of the faces, rad; of no influence on ``box``.
+
+    Returns
+    -------
+    (T, P, 2) float64 array
+        Px of the pictures, pixel centres at integers; outside of [0, size) where a point was cut off.
+    """
+    margin = _OUTLINE_MARGIN if kind == "outline" else 1.0
+    found = np.empty(np.shape(points), np.float64)
+    for index, (some, box, roll) in enumerate(zip(points, boxes, rolls, strict=True)):
+        to_source = _source_map(box, size, 0.0 if kind == "box" else float(roll), margin)
+        found[index] = np.linalg.solve(to_source[:, :2], (some - to_source[:, 2]).T).T - 0.5
+    return found
+
+
 def face_outline(landmarks: NDArray[np.floating]) -> Array:
     """Convex outline of a face: its landmarks, and the brows raised to a forehead.
 
