@@ -18,7 +18,7 @@ from smilelab import anchors, audit, comparison, metrics, models, resampling
 from smilelab.anchors import AnchorRule
 from smilelab.artifacts import lee_rows, yang_rows
 from smilelab.artifacts.catalogue import makes
-from smilelab.artifacts.numbers import percent
+from smilelab.artifacts.numbers import counted, percent
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.artifacts.yang_rows import Cell, Results, notes_of, p_value, paired, points
 from smilelab.clips import ClipStore
@@ -255,8 +255,9 @@ def _about(store: ClipStore, by: Mapping[_Key, _Judged], possible: Sequence[Anch
         if rule not in possible:
             said.append(f"Of smiles to compare with a {ANCHORS[rule]}, not both classes are left.")
     if run := [cell for cell in by.values() if cell.complete]:
-        clips, subjects = run[0].summary.n, run[0].summary.subjects
-        said.append(f"Judged are the {clips} of {len(store.usable)} clips ({subjects} subjects) that all rows tested.")
+        found = run[0].summary
+        people = counted(found.subjects, "subject")
+        said.append(f"Judged are the {found.n} of {len(store.usable)} clips ({people}) that all rows tested.")
     return [" ".join(said)]
 
 
@@ -298,9 +299,11 @@ def _place(network: int, anchor: int) -> float:
 def _panel(axis: Axes, by: Mapping[_Key, _Judged]) -> None:
     run = [cell for cell in by.values() if cell.complete]
     label = next(iter(by.values())).label
-    about = f"{run[0].summary.n} clips, {run[0].summary.subjects} subjects" if run else NOT_RUN
-    if run and np.isnan(run[0].summary.accuracy_low):
-        about = f"{run[0].summary.n} clips, 1 subject: no intervals"
+    about = NOT_RUN
+    if run:
+        found = run[0].summary
+        about = f"{counted(found.n, 'clip')}, {counted(found.subjects, 'subject')}"
+        about += ": no intervals" if np.isnan(found.accuracy_low) else ""
     axis.set_title(f"{label}\n{about}", fontsize=8)
     axis.tick_params(labelsize=7)
     axis.tick_params(axis="y", length=0)

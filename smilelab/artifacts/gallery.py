@@ -183,7 +183,9 @@ def stamp(product: Product) -> None:
         figure.text(0.0, -0.02, f"Measured on: {labels}", fontsize=7, color="0.35", ha="left", va="top")
     if product.simulated:
         box = {"facecolor": "white", "edgecolor": "#b3261e", "boxstyle": "round,pad=0.25"}
-        figure.text(1.0, -0.02, SIMULATED_STAMP, fontsize=8, color="#b3261e", ha="right", va="top", bbox=box)
+        whole = all(source.simulated for source in product.sources())
+        said = SIMULATED_STAMP if whole else f"what is called simulated: {SIMULATED_STAMP}"
+        figure.text(1.0, -0.02, said, fontsize=8, color="#b3261e", ha="right", va="top", bbox=box)
     figure.smilelab_stamped = True  # type: ignore[attr-defined]  # a figure saved twice is stamped once
 
 

@@ -13,7 +13,7 @@ from smilelab import metrics, resampling, roc
 from smilelab.artifacts import lee_rows
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.lee_rows import STRUCTURES, Row, depths_of, reduced
-from smilelab.artifacts.numbers import percent, reported
+from smilelab.artifacts.numbers import UNDEFINED, about_few_subjects, counted, percent, reported
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.artifacts.tables import Results
 from smilelab.clips import ClipStore
@@ -52,7 +52,8 @@ def lee2020_fig5(store: ClipStore, results: Mapping[tuple[str, Depth], Results])
             for name, spoken in STRUCTURES.items():
                 area = areas[name, depth]
                 part = f" ({area['folds']})" if " of " in area.get("folds", "") else ""
-                label = f"{spoken}: {area[f'measured, {unit}']}{part}"
+                # In words "too few subjects" is so long that the legend would cover the curves.
+                label = f"{spoken}: {area[f'measured, {unit}']}{part}".replace(UNDEFINED, "(no interval)")
                 if rows[name, depth].measured:
                     samples = _samples(rows[name, depth], unit)
                     points[f"{spoken}, {depth}, {unit}"] = _draw(axis, samples, _STYLE[name], label)
@@ -66,6 +67,7 @@ def lee2020_fig5(store: ClipStore, results: Mapping[tuple[str, Depth], Results])
         "from a bootstrap over subjects. A circle marks where a probability of one half puts the models on average; a "
         "moment is scored by the mean probability of its windows. Dotted: chance.",
         "Positive is posed, as in the paper. Smiles are compared within a model, whose scores share a scale.",
+        *about_few_subjects(row.predictions("test")["subject"].nunique() for row in rows.values() if row.measured),
         *_failed(rows),
     ]
     tables = {
@@ -119,7 +121,7 @@ def _finish(axis: Axes, row: Row, depth: Depth, unit: str) -> None:
     size = " (reduced)" if reduced(row.spec) else ""
     samples = _samples(row, unit)
     count = len(samples[[column for column in ("clip_id", "start") if column in samples]].drop_duplicates())
-    title = f"depth {depth}{size}: {count:,} {unit} of {samples['subject'].nunique()} subjects"
+    title = f"depth {depth}{size}: {counted(count, unit[:-1])} of {counted(samples['subject'].nunique(), 'subject')}"
     axis.set_title(title, fontsize=9, loc="left")
     axis.plot([0, 1], [0, 1], ":", color="0.5", lw=1)
     axis.set_xlim(-0.02, 1.02)

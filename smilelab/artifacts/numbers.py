@@ -51,6 +51,11 @@ def percent(value: float, low: float | None = None, high: float | None = None) -
     return f"{text} {UNDEFINED}" if np.isnan([low, high]).any() else f"{text} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def counted(count: int, thing: str) -> str:
+    """Print a number of things: "1 subject", "7 subjects", "1,240 clips"."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def about_few_subjects(subjects: Iterable[int]) -> list[str]:
     """What is to be said of intervals over few subjects; nothing where there are :data:`FEW_SUBJECTS` or more.
 

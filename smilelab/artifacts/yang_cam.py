@@ -14,7 +14,7 @@ from smilelab.artifacts import cam_clips
 from smilelab.artifacts.cam_clips import NAMES, Explained, Results, explain, first_trial, measure, middle_clips
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.figures import CLASS_STYLE
-from smilelab.artifacts.numbers import percent
+from smilelab.artifacts.numbers import about_few_subjects, counted, percent
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.artifacts.siamese_examples import number_text, spaced
 from smilelab.clips import ClipStore
@@ -75,7 +75,7 @@ def yang2020_fig4(
         ),
     }
     first, folds = next(iter(runs.values())), len(store.folds())
-    tested = f"{len(runs)} of {folds} folds" if len(runs) < folds else f"{folds} folds"
+    tested = f"{len(runs)} of {folds} folds" if len(runs) < folds else counted(folds, "fold")
     notes = [
         f"{first.spec.model}, {tested}, first trial: each clip is explained by the network that has not seen its "
         "subject. p is its probability of spontaneous.",
@@ -90,6 +90,7 @@ def yang2020_fig4(
         "Covered, with grey, is the middle of the face or as much of its surroundings, as far as the crop shows them; "
         "the face is the hull of the tracked landmarks and a forehead. What falls is the logit of the class decided. "
         "Without evidence a network still leans to one class, so the mean over both is what counts.",
+        *about_few_subjects([some["subject"].nunique()]),
         *notes,
     ]  # fmt: skip
     return Product(tables, _draw(rows, frames, store, tested), notes, [store], [*runs.values()])

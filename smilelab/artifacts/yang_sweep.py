@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from smilelab import comparison, metrics, resampling
 from smilelab.artifacts import yang_rows
 from smilelab.artifacts.catalogue import makes
-from smilelab.artifacts.numbers import percent
+from smilelab.artifacts.numbers import counted, percent
 from smilelab.artifacts.product import NOT_RUN, Product
 from smilelab.artifacts.yang_rows import Cell, Results, differences, notes_of, p_value, paired, points
 from smilelab.clips import ClipStore
@@ -256,25 +256,27 @@ def _write(axis: Axes, text: str, at: tuple[float, float], **options: Any) -> No
 
 
 def _title(done: Mapping[Setting, Cell]) -> str:
-    clips, subjects, folds, trials = (
-        _range(found)
-        for found in (
-            [cell.summary.n for cell in done.values()],
-            [cell.summary.subjects for cell in done.values()],
-            [cell.predictions["fold"].nunique() for cell in done.values()],
-            [len(cell.trials) for cell in done.values()],
+    clips, subjects, folds = (
+        _range(found, thing)
+        for thing, found in (
+            ("clip", [cell.summary.n for cell in done.values()]),
+            ("subject", [cell.summary.subjects for cell in done.values()]),
+            ("fold", [cell.predictions["fold"].nunique() for cell in done.values()]),
         )
     )
+    trials = _range([len(cell.trials) for cell in done.values()])
     parts = any(" of " in cell.folds for cell in done.values())
     label = next(iter(done.values())).label
     bare = any(np.isnan(cell.summary.accuracy_low) for cell in done.values())
     return (
         f"RealSmileNet over input size and frame rate, {label}\n"
-        f"{clips} clips of {subjects} subjects, {folds} folds{' (not all)' if parts else ''}, trials: {trials}"
+        f"{clips} of {subjects}, {folds}{' (not all)' if parts else ''}, trials: {trials}"
         f"{'; no interval over one subject' if bare else ''}"
     )
 
 
-def _range(numbers: Sequence[int]) -> str:
+def _range(numbers: Sequence[int], thing: str = "") -> str:
     low, high = min(numbers), max(numbers)
-    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
+    if low != high:
+        return f"{low:,}-{high:,} {thing}s" if thing else f"{low:,}-{high:,}"
+    return counted(low, thing) if thing else f"{low:,}"

@@ -219,7 +219,7 @@ def test_one_subject_has_no_intervals_and_the_panel_says_so(stores):
     main = table(found, "Accuracy by clip").set_index(["network", "anchor"])
     assert main.loc[key[0], f"{BBC} [95 %]"].iloc[0] == "100.0 [too few subjects] (1 of 2 folds)"
     panel = found.figure.axes[1]
-    assert panel.get_title() == f"{BBC}\n1 clips, 1 subject: no intervals"
+    assert panel.get_title() == f"{BBC}\n1 clip, 1 subject: no intervals"
     found.figure.canvas.draw()
     assert any(note.startswith("One subject says nothing") for note in found.notes)
 

@@ -204,7 +204,7 @@ def test_the_figure_shows_the_measured_values(product, stores):
     assert "simulated UvA-NEMO" in title
     assert "24 clips of 12 subjects, 3 folds, trials: 1" in title
     few = yang2020_fig6(stores, {(48, 5.0): runs_on(stores[48, 5.0], 1, folds=(2,), trials=2)})
-    assert "8 clips of 4 subjects, 1 folds (not all), trials: 2" in few.figure.get_suptitle()
+    assert "8 clips of 4 subjects, 1 fold (not all), trials: 2" in few.figure.get_suptitle()
     assert "(1 of 3 folds)" in few.tables[next(iter(few.tables))].iloc[2, 1]
     assert [entry.get_label() for entry in few.figure.axes[0].containers][1:] == [
         f"{size} × {size} px, not run" for size in (64, 96, 112)
