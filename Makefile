@@ -1,5 +1,7 @@
 # make paper [PROFILE=smoke|laptop|overnight|paper]   every table and figure, into figures/$(PROFILE)
+# make site                                 what the last runs left, as pages for a browser: site/index.html
 # make test                                 lint, types, tests
+# make test-browser                         the tests that drive Chromium, which must be installed
 # make lab                                  JupyterLab on the notebooks
 PROFILE ?= smoke
 PYTHON ?= python3
@@ -8,7 +10,7 @@ BIN := $(VENV)/bin
 # One thread a process: with several processes that is faster, and results do not depend on the number of cores.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help paper test lab clean
+.PHONY: help paper site test test-browser lab clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,12 +26,18 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 paper: $(VENV)/.installed
 	$(BIN)/smilelab reproduce --profile $(PROFILE)
 
+site: $(VENV)/.installed
+	$(BIN)/smilelab site
+
 test: $(VENV)/.installed
 	$(BIN)/ruff check smilelab tests
 	$(BIN)/ruff format --check smilelab tests
 	$(BIN)/mypy
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(BIN)/pytest --numprocesses 2
+
+test-browser: $(VENV)/.installed
+	$(BIN)/pytest -m browser
 
 lab: $(VENV)/.installed
 	$(BIN)/jupyter lab notebooks

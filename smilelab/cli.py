@@ -1,4 +1,4 @@
-"""The command line: simulate, check, moments, preprocess, reproduce, status, predict, export."""
+"""The command line: simulate, check, moments, preprocess, reproduce, status, site, predict, export."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ smilelab moments DIR                     smiles in recordings, as a table that c
 smilelab preprocess uva-nemo DIR         videos to face crops, below data/clips
 smilelab reproduce --profile smoke       run the notebooks; tables and figures go to figures/
 smilelab status                          which tables and figures are made, runs done and left
+smilelab site                            what the last runs left as pages for a browser, below site
 smilelab predict VIDEO...                score videos of your own
 smilelab export RUN FILE                 weights of a finished run, for predict --weights FILE
 
@@ -274,6 +275,27 @@ def status(chosen: str | None, jobs: int | None) -> None:
             click.echo(f"  {row['run']}: {row['error']}")
     except (ValueError, OSError) as error:
         _fail(error)
+
+
+@main.command()
+@click.option("--profile", "profiles", multiple=True, metavar="P", help="Show this profile; can be repeated.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the pages.  [default: site]")
+def site(profiles: tuple[str, ...], out: Path | None) -> None:
+    """Render what the last runs left as pages that open without a server or a network; nothing is executed.
+
+    Every table and figure beside what the papers report, the executed notebooks, the audit and the README. By default
+    of every profile that has artifacts; index.html shows the first one, laptop if it has some.
+    """
+    from smilelab.artifacts.site import SiteError, build
+    from smilelab.artifacts.study import home
+
+    try:
+        made = build(home(), out, profiles)
+    except (SiteError, ValueError, OSError) as error:
+        _fail(error)
+    for remark in made.remarks:
+        click.echo(f"smilelab: left out: {remark}", err=True)
+    click.echo(f"{made.index}: {', '.join(made.profiles)}; {made.pages} pages, {made.size / 1e6:.1f} MB")
 
 
 @main.command()

@@ -15,7 +15,7 @@ FLOORS = [
     },
     {"preprocess", "training", "options", "sampling", "augmentation", "baselines", "audit"},
     {"simulator", "protocols", "specs", "parts", "fitting", "plans", "results", "runs", "explain"},
-    {"artifacts", "prediction"},
+    {"artifacts", "prediction", "model_card"},
     {"notebooks", "inspector"},
     {"cli"},
 ]
