@@ -204,6 +204,7 @@ def export_weights(run: RunResult, store: ClipStore, path: str | Path) -> Path:
         "recipe": json.dumps(store.recipe),
         "simulated": str(store.simulated).lower(),
         "trained_on": trained_on,
+        "scores": json.dumps(scores, sort_keys=True),
         "provenance": json.dumps(store.provenance, sort_keys=True),
         "spec": json.dumps(run.spec.as_dict(), sort_keys=True),
     }
