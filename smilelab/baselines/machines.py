@@ -11,12 +11,13 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.svm import SVC
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
 State = dict[str, NDArray[np.generic]]
 KERNELS = ("linear", "rbf", "poly")
 _DEGREE = 3
 
 
-def inner_folds(labels: ArrayLike, subjects: ArrayLike, *, count: int, seed: int) -> list[tuple[Floats, Floats]]:
+def inner_folds(labels: ArrayLike, subjects: ArrayLike, *, count: int, seed: int) -> list[tuple[Rows, Rows]]:
     """Folds inside the training clips, no subject on both sides, both classes on each.
 
     Parameters
@@ -107,9 +108,9 @@ class SupportVectors:
         self._state = {
             "mean": mean,
             "scale": scale,
-            "vectors": np.asarray(machine.support_vectors_, np.float64),
-            "weights": np.asarray(machine.dual_coef_[0], np.float64),
-            "offset": np.asarray(machine.intercept_, np.float64),
+            "vectors": np.array(machine.support_vectors_, np.float64),
+            "weights": np.array(machine.dual_coef_[0], np.float64),
+            "offset": np.array(machine.intercept_, np.float64),
             "chosen": np.array(best, np.float64),
         }
         return self

@@ -4,7 +4,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_faces import symmetric_face
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from smilelab import datasets, models, runs, specs
@@ -17,7 +16,6 @@ from smilelab.options import TrainingOptions
 from smilelab.preprocess.build import build
 from smilelab.preprocess.process import process
 from smilelab.preprocess.recipe import Recipe
-from smilelab.signals import lip_corner_distance
 
 RECIPE = Recipe(size=24)
 SIZE = {"size": 24}
@@ -106,74 +104,6 @@ def test_a_stage_inside_another_stops_the_outer_one():
     # until 11111
     assert watch.seconds == {"find": 1 + 100 + 10000, "decode": 10 + 1000}
     assert sum(watch.seconds.values()) == 11111
-
-
-def test_lip_signal_is_the_mean_of_both_sides_and_agrees_with_the_known_one():
-    generator = np.random.default_rng(0)
-    points = symmetric_face() + 0.03 * generator.standard_normal((7, 68, 2))
-    # Eye centres at the same place throughout, so that both signals see the same coordinates.
-    points[:, 36:48] = symmetric_face()[36:48]
-    lips, _, cheeks = dmarker.amplitudes(points)
-    np.testing.assert_allclose(lips.mean(0), lip_corner_distance(points))
-    assert lips.mean(0)[0] == pytest.approx(0.5)
-    assert cheeks.mean(0)[0] == pytest.approx(0.5)
-
-
-def test_eyelid_signal_by_hand_and_negative_where_the_lid_is_below_its_corners():
-    face = symmetric_face()
-    shut = face.copy()
-    shut[[37, 38, 43, 44], 1] = 0.05
-    _, lids, _ = dmarker.amplitudes(np.stack([face, shut]))
-    # Lids are 0.1 above, then 0.05 below the line through corners that are half an eye distance apart.
-    np.testing.assert_allclose(lids, [[0.2, -0.1], [0.2, -0.1]])
-
-
-def ramps(seconds=1.0, size=1.0):
-    """A smile that rises by a tenth a frame for ten frames, is held for ten, and falls as fast."""
-    curve = size * np.concatenate(
-        [np.zeros(5), np.arange(11) / 10, np.ones(9), np.arange(10, -1, -1) / 10, np.zeros(5)]
-    )
-    times = seconds * np.arange(len(curve)) / 10
-    return np.stack([np.stack([0.9 * curve, 1.1 * curve])] * 3), times
-
-
-def test_statistics_of_ramps_by_hand():
-    found = dmarker.statistics(*ramps()).reshape(3, 3, dmarker.STATISTICS)
-    np.testing.assert_array_equal(found[0], found[1])
-    onset, apex, offset = found[0]
-    rises, falls, whole, rising, falling, top, _, step, back, _, up, down, net = onset[:13]
-    # The smoothing may move the ends of a phase by a frame or two, where nothing rises.
-    assert rises == pytest.approx(1.0)
-    assert falls == falling == back == down == 0
-    assert 1.1 - 1e-9 <= whole <= 1.5
-    assert rising == pytest.approx(rises / whole)
-    assert (top, step, up, net) == pytest.approx((1.0, 0.1, 1.0, 1.0))
-    assert onset[13:15] == pytest.approx([1, 0])
-    assert onset[15] == pytest.approx(1.0)
-    assert onset[23] == pytest.approx(net / whole)
-    assert offset[12] == pytest.approx(-1.0)
-    assert offset[16] == pytest.approx(1.0)
-    assert apex[9] == pytest.approx(0, abs=0.1)
-    # The left side is a fifth of the mean amplitude further out.
-    assert onset[24] == pytest.approx(0.2 * onset[6])
-
-
-def test_statistics_follow_time_and_size():
-    def first(**kind):
-        return dmarker.statistics(*ramps(**kind))[: dmarker.STATISTICS]
-
-    plain, slow, large = first(), first(seconds=2.0), first(size=2.0)
-    of_time = np.array([2, 2, 2] + [1] * 12 + [0.5] * 4 + [0.25] * 4 + [0.5, 1])
-    of_size = np.array([1] * 5 + [2] * 8 + [1] * 2 + [2] * 10)
-    np.testing.assert_allclose(slow, plain * of_time, rtol=1e-9)
-    np.testing.assert_allclose(large, plain * of_size, rtol=1e-9)
-
-
-def test_a_phase_that_is_missing_is_zeros():
-    rising = np.broadcast_to(np.arange(12) / 10, (3, 2, 12))
-    found = dmarker.statistics(rising, np.arange(12) / 10).reshape(3, 3, -1)
-    assert found[:, 0].any()
-    assert not found[:, 1:].any()
 
 
 def test_end_to_end_scores_the_crops_that_preprocessing_makes(database):
