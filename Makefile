@@ -40,7 +40,8 @@ test-browser: $(VENV)/.installed
 	$(BIN)/pytest -m browser
 
 lab: $(VENV)/.installed
-	$(BIN)/jupyter lab notebooks
+	# Videos are uploaded in one message, which JupyterLab drops silently from 10 MB on.
+	$(BIN)/jupyter lab notebooks --ServerApp.tornado_settings='{"websocket_max_message_size": 536870912}'
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -163,7 +163,8 @@ def reproduce(
     target = root / "data" / "runs" / "notebooks" / profile
     target.mkdir(parents=True, exist_ok=True)
     done = []
-    for number, path in numbers.items():
+    # 00 looks at what the others leave.
+    for number, path in sorted(numbers.items(), key=lambda one: (one[0] == "00", one[0])):
         if only and number not in only:
             continue
         say(f"{path.stem} ({profile})")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,17 @@ from smilelab.datasets.labels import NEUTRAL, POSED, SPONTANEOUS
 from smilelab.datasets.splits import Folds
 from smilelab.datasets.tree import pictures
 
-__all__ = ["INDEX_COLUMNS", "NEUTRAL", "POSED", "SIMULATION_MARKER", "SPONTANEOUS", "Database", "DatabaseError", "some"]
+__all__ = [
+    "INDEX_COLUMNS",
+    "NEUTRAL",
+    "POSED",
+    "SIMULATION_MARKER",
+    "SPONTANEOUS",
+    "Database",
+    "DatabaseError",
+    "says_simulated",
+    "some",
+]
 
 INDEX_COLUMNS = ("clip_id", "path", "label", "subject", "sex", "age", "fps", "start_s", "end_s", "kind", "view")
 SIMULATION_MARKER = "SIMULATED.json"
@@ -71,6 +81,7 @@ class Database(ABC):
     published: ClassVar[dict[str, int]]
     how_to_obtain: ClassVar[str]
     layout: ClassVar[str]
+    medium: ClassVar[str] = "video"  # what a clip's file is, in messages
 
     def __init__(self, root: str | Path, *, strict: bool = False, require_videos: bool = True) -> None:
         self.root = Path(root).expanduser().resolve()
@@ -83,7 +94,7 @@ class Database(ABC):
             )
         self._index = self._checked(self.read_index())
         self.faults += [
-            f"{self.shown(path)}: the file is empty (0 bytes), expected a video. Copy it again."
+            f"{self.shown(path)}: the file is empty (0 bytes), expected a {self.medium}. Copy it again."
             for path in map(Path, self._index["path"].unique())
             if path.is_file() and not path.stat().st_size
         ]
@@ -132,10 +143,14 @@ class Database(ABC):
             "subjects with a posed clip": subject[label == POSED].nunique(),
         }
 
+    def expected(self) -> Mapping[str, int]:
+        """Published counts of what this copy is one of; none where nothing was published."""
+        return self.published
+
     def deviations(self) -> pd.DataFrame:
         """Published counts that the copy on disk does not have (columns ``count``, ``expected``, ``found``)."""
         found = self.counts()
-        rows = [(name, expected, found[name]) for name, expected in self.published.items() if found[name] != expected]
+        rows = [(name, count, found[name]) for name, count in self.expected().items() if found[name] != count]
         return pd.DataFrame(rows, columns=["count", "expected", "found"])
 
     @property
@@ -168,7 +183,7 @@ class Database(ABC):
 
     @cached_property
     def _files_say_simulated(self) -> bool:
-        return any(_says_simulated(Path(path)) for path in self._index["path"].unique())
+        return any(says_simulated(Path(path)) for path in self._index["path"].unique())
 
     def fingerprint(self) -> str:
         """Eight hex digits over clip ids, labels, subjects and file sizes: another copy of the same data is equal."""
@@ -217,7 +232,14 @@ class Database(ABC):
         return index
 
 
-def _says_simulated(path: Path) -> bool:
+def says_simulated(path: Path) -> bool:
+    """Whether a video, or the first picture of a folder of pictures, names the simulator in its file.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder of numbered pictures; one that does not exist says nothing.
+    """
     files = pictures(path)[:1] if path.is_dir() else [path]
     for one in files:
         if one.is_file() and (size := one.stat().st_size):

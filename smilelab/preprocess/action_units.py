@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +19,25 @@ from smilelab.preprocess.crops import Image, resample, smooth
 from smilelab.preprocess.faces import FaceTracker
 from smilelab.preprocess.tracks import FaceTrack
 
-__all__ = ["ActionUnitError", "ActionUnits", "Measures", "estimate", "measure", "read_openface"]
+__all__ = [
+    "CONFIDENCE",
+    "ActionUnitError",
+    "ActionUnits",
+    "Measures",
+    "as_numbers",
+    "cheek_contrast",
+    "estimate",
+    "measure",
+    "read_openface",
+    "read_text_table",
+]
 
 Array = NDArray[np.float64]
 
 OPENFACE_COLUMNS = ("timestamp", "confidence", "success", "AU06_r", "AU12_r", "AU12_c")
 _WANTED = (*OPENFACE_COLUMNS, "face_id")
 _IN_EVERY_FRAME = ("timestamp", "success", "confidence")
-_CONFIDENCE = 0.8  # our choice
+CONFIDENCE = 0.8  # our choice
 
 # A full smile moves each corner by 14 mm, up and outwards at 40 degrees (Paletz, Manktelow & Chaban 1994), where the
 # pupils are 63 mm apart (Dodgson 2004); the full movement is FACS' maximum, 5.
@@ -62,7 +73,7 @@ class ActionUnits:
     valid : (T,) bool
         Whether the frame can be relied on.
     source : str
-        "openface" or "estimate".
+        "openface", "traces" or "estimate".
     lip : (T,) float64, optional
         The lip-corner signal, for the phases of smiles; without it AU12 serves.
     present : (T,) bool, optional
@@ -133,8 +144,8 @@ def read_openface(path: str | os.PathLike[str]) -> ActionUnits:
     Source: Baltrusaitis et al. 2018, OpenFace 2.0; used by Lee & Lee 2020, section 3.2.1.
     """
     path = Path(path)
-    table = _read_text_table(path)
-    numbers = pd.DataFrame({name: _numbers(table[name]) for name in table if name in _WANTED})
+    table = read_text_table(path, OPENFACE_COLUMNS)
+    numbers = pd.DataFrame({name: as_numbers(table[name]) for name in table if name in _WANTED})
     failed = numbers["success"].to_numpy() == 0
     for name in OPENFACE_COLUMNS:
         faulty = np.flatnonzero(~np.isfinite(numbers[name].to_numpy()) & ~(failed & (name not in _IN_EVERY_FRAME)))
@@ -156,14 +167,37 @@ def read_openface(path: str | os.PathLike[str]) -> ActionUnits:
             "increase. Is it one table of one video?"
         )
     au06, au12 = (numbers[name].to_numpy(np.float64) for name in ("AU06_r", "AU12_r"))
-    reliable = (numbers["success"].to_numpy() == 1) & (numbers["confidence"].to_numpy() >= _CONFIDENCE)
+    reliable = (numbers["success"].to_numpy() == 1) & (numbers["confidence"].to_numpy() >= CONFIDENCE)
     valid = reliable & np.isfinite(au06) & np.isfinite(au12)
     present = valid & (numbers["AU12_c"].to_numpy() == 1)
     return ActionUnits(times, np.clip(au06, 0, 5), np.clip(au12, 0, 5), valid, "openface", present=present)
 
 
-def _read_text_table(path: Path) -> pd.DataFrame:
-    advice = "Expected the CSV that OpenFace 2's FeatureExtraction writes with -aus."
+def read_text_table(
+    path: Path,
+    required: Sequence[str],
+    advice: str = "Expected the CSV that OpenFace 2's FeatureExtraction writes with -aus.",
+) -> pd.DataFrame:
+    """Read a detector's table of comma-separated values, every cell as text.
+
+    Parameters
+    ----------
+    path : Path
+    required : sequence of str
+        Columns that must be there; blanks around names do not matter.
+    advice : str
+        What the file should be, for messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a frame.
+
+    Raises
+    ------
+    ActionUnitError
+        If it is no such table, or has no row.
+    """
     try:
         with warnings.catch_warnings():
             # Rows longer than the heading, of which pandas would drop the rest.
@@ -178,7 +212,7 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     except (ValueError, pd.errors.ParserWarning):
         raise ActionUnitError(f"{path}: found no table of comma-separated values. {advice}") from None
     table.columns = table.columns.str.strip()
-    missing = [name for name in OPENFACE_COLUMNS if name not in table.columns]
+    missing = [name for name in required if name not in table.columns]
     if missing:
         found = ", ".join(repr(name[:20]) for name in table.columns[:4])
         raise ActionUnitError(f"{path}: has no column {', '.join(missing)}; found {found}, ... {advice}")
@@ -187,7 +221,7 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def _numbers(cells: pd.Series) -> Array:
+def as_numbers(cells: pd.Series) -> Array:
     """Cells as numbers; NaN where they are none, which for failed frames OpenFace spells in several ways."""
     return np.asarray(pd.to_numeric(cells.str.strip(), errors="coerce"), np.float64)
 
@@ -226,7 +260,7 @@ def measure(
     nothing = np.empty((0, 0, 3), np.uint8)
     with video.read(path, fps=fps, start_s=start_s, end_s=end_s) as source:
         for sighting in tracker.follow(_once(source)):
-            cheeks.append(_cheek_contrast(sighting.image, sighting.landmarks))
+            cheeks.append(cheek_contrast(sighting.image, sighting.landmarks))
             sightings.append(sighting._replace(image=nothing))
     track = FaceTrack.assemble(sightings)
     if not track.usable.any():
@@ -291,7 +325,23 @@ def _quiet(measures: Measures) -> NDArray[np.bool_]:
     return measures.valid & (np.nan_to_num(width, nan=np.inf) <= low + _QUIET_SHARE * (high - low))
 
 
-def _cheek_contrast(image: Image, landmarks: NDArray[np.floating] | None) -> list[float]:
+def cheek_contrast(image: Image, landmarks: NDArray[np.floating] | None) -> list[float]:
+    """Contrast of the fine furrows between lower lid and cheek bone.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        The upright frame.
+    landmarks : (68, 2) array or None
+        Px; None where there is no face.
+
+    Returns
+    -------
+    list of float
+        Beside the subject's right eye and the left one; NaN without a face.
+
+    Source: our choice, see `estimate`.
+    """
     if landmarks is None:
         return [np.nan, np.nan]
     right, left = signals.eye_centres(landmarks)
