@@ -52,7 +52,15 @@ def main() -> None:
 @click.option("--length-matched", is_flag=True, help="Clip length says nothing about the class.")
 @click.option("--no-asymmetry", is_flag=True, help="Left and right move alike.")
 @click.option("--no-confounds", is_flag=True, help="In mmi, frame rate and size say nothing about the class.")
+@click.option(
+    "--cue-off",
+    "cues_off",
+    multiple=True,
+    metavar="NAME",
+    help="timing, amplitude, eyelids, cheeks, texture or asymmetry says nothing about the class; can be repeated.",
+)
 @click.option("--metadata-only", is_flag=True, help="Write no videos; bbc and spos hold nothing else.")
+@click.option("--au-traces", is_flag=True, help="Also what a detector reads of the action units, in DIR-aus.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; all cores by default.")
 def simulate(
     database: str,
@@ -65,7 +73,9 @@ def simulate(
     length_matched: bool,
     no_asymmetry: bool,
     no_confounds: bool,
+    cues_off: tuple[str, ...],
     metadata_only: bool,
+    au_traces: bool,
     jobs: int | None,
 ) -> None:
     """Make a simulated database in the layout of the real one, with ground truth beside it in DIR-truth.
@@ -73,13 +83,14 @@ def simulate(
     With all, every database gets a folder of its name in DIR.
     """
     from smilelab.simulator import databases as simulator
+    from smilelab.simulator.au_traces import folder as traces_folder
 
     together = database == "all"
     if together and clips is not None:
         raise click.BadParameter("found it with all; expected one database, or --subjects.", param_hint="--clips")
     resolution, subjects = _size(size), _subjects(people, simulator.names() if together else [database], together)
     for name in simulator.names() if together else [database]:
-        if together and metadata_only and not simulator.has_metadata(name):
+        if together and metadata_only and not au_traces and not simulator.has_metadata(name):
             click.echo(f"{name}: left out, it holds no metadata")
             continue
         try:
@@ -94,12 +105,16 @@ def simulate(
                 asymmetry=not no_asymmetry,
                 max_length_s=max_length,
                 confounds=not no_confounds,
+                cues_off=cues_off,
                 metadata_only=metadata_only,
+                au_traces=au_traces,
                 jobs=jobs,
             )
         except (ValueError, OSError) as error:
             _fail(error)
         click.echo(f"{made}: simulated {name}{', metadata only' if metadata_only else ''}")
+        if au_traces:
+            click.echo(f"{traces_folder(made)}: its traces of action units")
 
 
 @main.command()
@@ -185,11 +200,13 @@ def preprocess(
 ) -> None:
     """Decode, find faces and crop every clip of DATABASE in DIR; can be stopped and goes on when run again.
 
-    Of recordings, every smile is a clip: they are found first, as by `smilelab moments`.
+    Of recordings, every smile is a clip: they are found first, as by `smilelab moments`. Traces of action units
+    (au-traces) have no pictures: of what follows, only --out matters to them.
     """
     from smilelab import datasets
     from smilelab.artifacts.study import home
     from smilelab.preprocess.build import Recipe, build
+    from smilelab.preprocess.traces import build_traces
 
     try:
         recipe = Recipe(crop=crop, size=size, fps=fps, boxes=boxes)  # type: ignore[arg-type]  # click checked them
@@ -202,7 +219,9 @@ def preprocess(
         source = _moments(opened, openface, neutral or "recording", jobs) if recorded else opened
         if not (source.index()["kind"] == "clip").any():
             raise ValueError(f"{folder}: no smile was found in any recording. `smilelab moments {folder}` says more.")
-        store = build(source, recipe, out or home() / "data" / "clips", jobs=jobs)
+        stores = out or home() / "data" / "clips"
+        traced = opened.medium == "trace"
+        store = build_traces(source, stores) if traced else build(source, recipe, stores, jobs=jobs)
     except (ValueError, OSError) as error:
         _fail(error)
     clips = int((store.manifest["kind"] != "neutral").sum())
@@ -330,7 +349,11 @@ def predict(videos: tuple[str, ...], weights_file: Path | None, as_json: bool) -
 @click.argument("run")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def export(run: str, file: Path) -> None:
-    """Write the weights of RUN (a folder name in data/runs) to FILE, for `smilelab predict --weights FILE`."""
+    """Write the weights of RUN (a folder name in data/runs) to FILE, for `smilelab predict --weights FILE`.
+
+    Beside it lies a model card: what the weights are for and what not, and how good they were on whom.
+    """
+    from smilelab import model_card
     from smilelab.artifacts.study import home
     from smilelab.clips import stores
     from smilelab.prediction import export_weights
@@ -344,9 +367,10 @@ def export(run: str, file: Path) -> None:
                 f"run {run}: its clip store {result.spec.store} is not in data/clips; preprocess it again."
             )
         export_weights(result, fitting[0], file)
+        card = model_card.write_card(file)
     except (ValueError, OSError) as error:
         _fail(error)
-    click.echo(f"{file}: weights of run {run}")
+    click.echo(f"{file}: weights of run {run}; {card.name} says what they are")
 
 
 def _moments(database: Any, openface: Path | None, neutral: str, jobs: int | None) -> Any:

@@ -1,4 +1,7 @@
-"""Reading preprocessed clips: one array of face crops per clip, and a manifest. Needs numpy and pandas alone."""
+"""Reading preprocessed clips: one array of face crops or of traces per clip, and a manifest.
+
+Needs numpy and pandas alone.
+"""
 
 from __future__ import annotations
 
@@ -198,7 +201,8 @@ class ClipStore:
         dict of arrays
             ``times`` (T,) s; ``boxes`` (T, 4) px; ``rolls`` (T,) rad; ``landmarks`` and ``outlines`` (T, 68, 2) px;
             ``detected`` and ``bridged`` (T,) bool; ``detections`` (T, 4) px, NaN between key frames; ``faces`` (T,), -1
-            between key frames. Pixels are those of the upright video frame.
+            between key frames. Pixels are those of the upright video frame. Of a store of traces: ``times``, ``traces``
+            (T, K), ``units`` (K,) and ``bridged``.
 
         Raises
         ------

@@ -74,6 +74,24 @@ def recordings(root, subjects=3):
     return root
 
 
+AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
+
+
+def au_text(rows=4):
+    """Values of a `_AUs.txt`: in row r, unit AUnn is r + nn / 100."""
+    lines = [",".join(f"AU{unit:02d}" for unit in AUS)]
+    lines += [",".join(f"{row + unit / 100:.2f}" for unit in AUS) for row in range(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def au_traces(root):
+    """Two posed and two spontaneous clips of three subjects, in UvA-NEMO's names."""
+    for clip in ("001_deliberate_smile_2", "001_spontaneous_smile_1", "007_deliberate_smile_1"):
+        touch(root / f"{clip}_AUs.txt", au_text().encode())
+    touch(root / "020_spontaneous_smile_3_AUs.txt", au_text().encode())
+    return root
+
+
 def uva_nemo_metadata(root):
     """Details and folds at the published totals, without a video."""
     people = [

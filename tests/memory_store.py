@@ -18,6 +18,7 @@ class MemoryStore:
         {"seed": 1},
         "seeded for a test",
     )
+    has_frames = True
     recipe = {"crop": "box", "size": 24, "fps": 5.0}  # noqa: RUF012  # never changed
 
     def __init__(self, path="memory"):

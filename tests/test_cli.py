@@ -46,6 +46,18 @@ def test_simulate_makes_a_database_that_check_recognises(run, tmp_path):
     assert "2 clips of" in run("check", tmp_path / "db").output
 
 
+def test_simulated_traces_are_checked_and_preprocessed_without_a_video(run, tmp_path):
+    simulate = run("simulate", "uva-nemo", tmp_path / "uva", "--subjects", 3, "--metadata-only", "--au-traces")
+    assert f"{tmp_path / 'uva-aus'}: its traces of action units" in simulate.output
+    check = run("check", tmp_path / "uva-aus")
+    assert check.exit_code == 0
+    assert "Action-unit traces (simulated)" in check.output
+    assert f"Next: smilelab preprocess au-traces {tmp_path / 'uva-aus'}" in check.output
+    made = run("preprocess", "au-traces", tmp_path / "uva-aus", "--out", tmp_path / "clips")
+    assert made.exit_code == 0
+    assert "9 of 9 clips usable" in made.output
+
+
 def test_simulate_all_gives_every_database_a_folder(run, tmp_path):
     made = run(
         "simulate", "all", tmp_path / "all", "--subjects", "uva-nemo=2", "--subjects", "recordings=4", "--metadata-only"

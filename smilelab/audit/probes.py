@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.dummy import DummyClassifier
@@ -27,6 +29,8 @@ _BRIGHTNESS_FRAMES = 16
 def confounds(store: ClipStore) -> pd.DataFrame:
     """Measure, for every usable clip, what should say nothing about the smile.
 
+    Traces have no pictures, and so no size and no brightness.
+
     Parameters
     ----------
     store : ClipStore
@@ -37,23 +41,24 @@ def confounds(store: ClipStore) -> pd.DataFrame:
     pandas.DataFrame
         Indexed by ``clip_id``: ``label``, ``subject``, ``length_s`` (s, of the video or of the part that was asked
         for), ``fps`` (frames per second as decoded), ``width`` and ``height`` (px of the video), ``brightness`` (mean
-        of up to 16 face crops equally spaced in time, 0 to 255).
+        of up to 16 face crops equally spaced in time, 0 to 255), the last three of face crops alone.
     """
     table = store.usable
     # Rates are quotients of a frame count and a duration: what is left beyond two digits is rounding, and rounding
     # depends on the clip's length, which would make the rate a probe of the length.
-    return pd.DataFrame(
-        {
-            "label": table["label"].astype(int),
-            "subject": table["subject"],
-            "length_s": table["length_s"],
-            "fps": table["fps_source"].round(2),
+    measures: dict[str, Any] = {
+        "label": table["label"].astype(int),
+        "subject": table["subject"],
+        "length_s": table["length_s"],
+        "fps": table["fps_source"].round(2),
+    }
+    if store.has_frames:
+        measures |= {
             "width": table["width"],
             "height": table["height"],
             "brightness": [_brightness(store.frames(clip_id)) for clip_id in table.index],
-        },
-        index=table.index,
-    )
+        }
+    return pd.DataFrame(measures, index=table.index)
 
 
 def _brightness(frames: np.ndarray) -> float:
@@ -121,7 +126,8 @@ def confound_probes(store: ClipStore) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row a probe of :data:`PROBES`: ``probe`` and the fields of :class:`smilelab.metrics.Summary`. A probe whose
-        values are all equal can only answer with the majority of its training clips.
+        values are all equal can only answer with the majority of its training clips. Those of pictures are left out of
+        a store of traces.
 
     Raises
     ------
@@ -131,6 +137,8 @@ def confound_probes(store: ClipStore) -> pd.DataFrame:
     features, folds = confounds(store), store.folds()
     rows = []
     for name, columns in PROBES.items():
+        if not set(columns) <= set(features):
+            continue
         summary = metrics.summarize(probe(features, folds, columns))
         rows.append({"probe": name, **summary.as_dict()})
     return pd.DataFrame(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from smilelab.datasets.au_traces import AuTraces
 from smilelab.datasets.base import INDEX_COLUMNS, NEUTRAL, POSED, SPONTANEOUS, Database, DatabaseError
 from smilelab.datasets.bbc import Bbc
 from smilelab.datasets.mmi import Mmi
@@ -13,7 +14,7 @@ from smilelab.datasets.spos import Spos
 from smilelab.datasets.tree import entries
 from smilelab.datasets.uva_nemo import UvaNemo
 
-_DATABASES: dict[str, type[Database]] = {cls.name: cls for cls in (Bbc, Mmi, Recordings, Spos, UvaNemo)}
+_DATABASES: dict[str, type[Database]] = {cls.name: cls for cls in (AuTraces, Bbc, Mmi, Recordings, Spos, UvaNemo)}
 _DEEPEST = 2  # folders below the one asked for: what archives unpack to
 
 __all__ = [

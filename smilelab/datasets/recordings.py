@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from smilelab.datasets import splits
+from smilelab.datasets import splits, trace_files
 from smilelab.datasets.base import NEUTRAL, POSED, SPONTANEOUS, Database, DatabaseError
 from smilelab.datasets.table import Row, read_table
 from smilelab.datasets.tree import VIDEO_SUFFIXES, child, located
@@ -49,11 +49,13 @@ class Recordings(Database):
         "`smilelab simulate recordings DIR` makes simulated recordings in the same layout."
     )
     layout: ClassVar[str] = f"{TABLE} with a row for each video: {', '.join(COLUMNS)}"
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
+    numbers: ClassVar[tuple[str, ...]] = _NUMBERS
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether the table is here."""
-        return child(root, TABLE) is not None
+        """Whether the table is here, and not one of traces."""
+        return child(root, TABLE) is not None and not trace_files.are_listed(root)
 
     def read_index(self) -> pd.DataFrame:
         """Read ``clips.csv``.
@@ -67,12 +69,13 @@ class Recordings(Database):
         path = child(self.root, TABLE)
         if path is None or not path.is_file():
             raise DatabaseError(f"{self.root}: no {TABLE} here. {self.how_to_obtain}")
-        table = read_table(path, COLUMNS, required=("path", "label", "subject"), numbers=_NUMBERS)
+        table = read_table(path, self.columns, required=("path", "label", "subject"), numbers=self.numbers)
         read = [(row.number, *self._row(row)) for row in table.rows]
         if self.require_videos and read and not any(Path(row["path"]).is_file() for _, row, _ in read):
             raise DatabaseError(
-                f"{path}: none of its {len(read)} videos is here, such as {table.rows[0].cells['path']!r}; expected "
-                "them in the folder of the table, with paths relative to it. Copy the videos here or correct the paths."
+                f"{path}: none of its {len(read)} {self.medium}s is here, such as {table.rows[0].cells['path']!r}; "
+                "expected them in the folder of the table, with paths relative to it. "
+                f"Copy the {self.medium}s here or correct the paths."
             )
         faults = [*table.faults, *((number, problem) for number, _, problems in read for problem in problems)]
         usable = [(number, row) for number, row, problems in read if not problems]
@@ -82,7 +85,7 @@ class Recordings(Database):
             raise DatabaseError("\n".join([f"{path}: correct these rows:", *lines]))
         if table.others:
             self.notes.append(
-                f"{path.name}: columns {', '.join(table.others)} are not used; known are {', '.join(COLUMNS)}."
+                f"{path.name}: columns {', '.join(table.others)} are not used; known are {', '.join(self.columns)}."
             )
         index = pd.DataFrame([row for _, row in usable])
         self._note_unlisted(set(index["path"]))
@@ -156,19 +159,19 @@ class Recordings(Database):
     def _place(self, written: str) -> tuple[PurePosixPath, list[str]]:
         """Path of a video relative to the root as it is on disk, with what is wrong with it."""
         if not written:
-            return PurePosixPath(), ["path is blank, expected the video's, relative to the folder"]
+            return PurePosixPath(), [f"path is blank, expected the {self.medium}'s, relative to the folder"]
         relative = written if "\\" not in written or (self.root / written).exists() else written.replace("\\", "/")
         place = PurePosixPath(os.path.normpath(relative))
-        inside = "expected a video in the folder, as a path relative to it"
+        inside = f"expected a {self.medium} in the folder, as a path relative to it"
         if place.is_absolute() or PureWindowsPath(written).drive or place.parts[:1] == ("..",):
-            return place, [f"path {written!r} leads out of the folder, {inside}; copy the video here"]
+            return place, [f"path {written!r} leads out of the folder, {inside}; copy the {self.medium} here"]
         try:
             found = located(self.root, place)
             if found is None or not found.is_file():
-                lacking = f"no such file {written!r}, {inside}; copy the video again or correct the path"
+                lacking = f"no such file {written!r}, {inside}; copy the {self.medium} again or correct the path"
                 return place, [lacking] if self.require_videos else []
             if not found.resolve().is_relative_to(self.root):
-                return place, [f"path {written!r} is a link out of the folder, {inside}; copy the video here"]
+                return place, [f"path {written!r} is a link out of the folder, {inside}; copy the {self.medium} here"]
         except (OSError, ValueError) as error:
             return place, [f"path {written!r} cannot be used ({getattr(error, 'strerror', None) or error}), {inside}"]
         return PurePosixPath(found.relative_to(self.root)), []

@@ -43,7 +43,7 @@ def describe(database: Database) -> str:
             "It can be used as it is; tables will say how many clips they are based on.",
         ]
         lines += [] if database.simulated else [database.how_to_obtain]
-    elif database.published:
+    elif database.expected():
         lines.append("All counts are as published.")
     if database.faults:
         lines += [f"{len(database.faults)} fault(s), the rest can be used:", some(database.faults, most=100)]

@@ -9,15 +9,15 @@ from typing import ClassVar
 
 import pandas as pd
 
-from smilelab.datasets import splits
+from smilelab.datasets import splits, trace_files
 from smilelab.datasets.base import POSED, SPONTANEOUS, Database, DatabaseError
 from smilelab.datasets.official_folds import read_official
 from smilelab.datasets.tree import child, entries, videos
 
-_STEM = re.compile(r"^(?P<subject>\d{3})_(?P<kind>deliberate|spontaneous)_smile_\d+$")
-_DETAILS = "UvA-NEMO_Smile_Database_File_Details.txt"
+STEM = re.compile(r"^(?P<subject>\d{3})_(?P<kind>deliberate|spontaneous)_smile_\d+$")
+DETAILS = "UvA-NEMO_Smile_Database_File_Details.txt"
 _HEADING_LINES = 5
-_LABELS = {"deliberate": POSED, "spontaneous": SPONTANEOUS}
+LABELS = {"deliberate": POSED, "spontaneous": SPONTANEOUS}
 _ADULT_FROM_YEARS = 18
 
 
@@ -53,7 +53,7 @@ class UvaNemo(Database):
         "UvA-NEMO is handed out by the University of Amsterdam on request (data/README.md says how); "
         "`smilelab simulate uva-nemo DIR` makes a simulated database in the same layout."
     )
-    layout: ClassVar[str] = f"{_DETAILS} and videos/NNN_(deliberate|spontaneous)_smile_K.mp4"
+    layout: ClassVar[str] = f"{DETAILS} and videos/NNN_(deliberate|spontaneous)_smile_K.mp4"
     fps: ClassVar[float] = 50.0
 
     missing: list[str]
@@ -61,11 +61,11 @@ class UvaNemo(Database):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether the file details are here, or videos named as UvA-NEMO names them."""
+        """Whether the file details are here, beside no traces, or videos named as UvA-NEMO names them."""
         folder = child(root, "videos")
-        return child(root, _DETAILS) is not None or (
-            folder is not None and folder.is_dir() and any(_STEM.match(path.stem) for path in entries(folder))
-        )
+        if folder is not None and folder.is_dir() and any(STEM.match(path.stem) for path in entries(folder)):
+            return True
+        return child(root, DETAILS) is not None and not trace_files.of_stems(root, STEM)
 
     def read_index(self) -> pd.DataFrame:
         """Read ``UvA-NEMO_Smile_Database_File_Details.txt``; videos it lists but the copy lacks go to ``missing``.
@@ -75,7 +75,7 @@ class UvaNemo(Database):
         DatabaseError
             No detail file, no ``videos`` folder, or a line that cannot be read.
         """
-        details = self._one(_DETAILS)
+        details = self._one(DETAILS)
         folder = child(self.root, "videos")
         if self.require_videos and (folder is None or not folder.is_dir()):
             raise DatabaseError(f"{self.root}: no folder videos/ here, expected the clips there. {self.how_to_obtain}")
@@ -133,7 +133,7 @@ class UvaNemo(Database):
 
     def metadata_say_simulated(self) -> bool:
         """Whether the heading of the file details names the simulator."""
-        with self._one(_DETAILS).open(encoding="utf-8", errors="replace") as lines:
+        with self._one(DETAILS).open(encoding="utf-8", errors="replace") as lines:
             return any("simulated by smilelab" in line.lower() for line in islice(lines, _HEADING_LINES))
 
     def _one(self, name: str) -> Path:
@@ -150,7 +150,7 @@ class UvaNemo(Database):
             raise DatabaseError(f"{place}: found {len(fields)} fields; {expected}.")
         file, subject, sex, age, kind = (field.lower() for field in fields)
         stem = Path(file).stem if Path(file).suffix.lower() == ".mp4" else file
-        match = _STEM.match(stem)
+        match = STEM.match(stem)
         if match is None:
             raise DatabaseError(f"{place}: found file {file}, expected NNN_(deliberate|spontaneous)_smile_K.mp4.")
         if match["subject"] != subject.zfill(3) or match["kind"] != kind:
@@ -159,7 +159,7 @@ class UvaNemo(Database):
             raise DatabaseError(f"{place}: found gender {sex!r} and age {age!r}; expected female or male, and years.")
         return {
             "clip_id": stem,
-            "label": _LABELS[kind],
+            "label": LABELS[kind],
             "subject": match["subject"],
             "sex": sex,
             "age": float(age),

@@ -155,10 +155,10 @@ def build_all(
         for folder in sorted(folders.values()):  # in one order, lest two builds wait for each other
             (folder / clips.CLIPS_FOLDER).mkdir(parents=True, exist_ok=True)
             locks.enter_context(locked(folder / ".lock", functools.partial(waiting, folder)))
-        _process_missing(folders, _rows(index), jobs, progress)
-        manifests = _manifests(folders, _rows(index))
+        _process_missing(folders, as_rows(index), jobs, progress)
+        manifests = _manifests(folders, as_rows(index))
         for recipe, folder in folders.items():
-            _finish(folder, database, folds, recipe, manifests[recipe])
+            finish(folder, database, folds, recipe, manifests[recipe])
     if progress:
         _report(manifests)
     return [ClipStore(folders[recipe]) for recipe in recipes]
@@ -186,7 +186,8 @@ def _process_each(tasks: list[Task], total: int, jobs: int | None, progress: boo
     return [task for left in bar for task in left]
 
 
-def _rows(index: pd.DataFrame) -> list[Row]:
+def as_rows(index: pd.DataFrame) -> list[Row]:
+    """Rows of an index as dictionaries."""
     return [{str(key): value for key, value in row.items()} for row in index.to_dict("records")]
 
 
@@ -237,7 +238,31 @@ def _manifests(folders: Folders, rows: list[Row]) -> dict[Recipe, pd.DataFrame]:
     return {recipe: pd.DataFrame(table)[columns].set_index("clip_id") for recipe, table in found.items()}
 
 
-def _finish(folder: Path, database: Database, folds: Any, recipe: Recipe, manifest: pd.DataFrame) -> None:
+class Described(Protocol):
+    """A recipe, whatever it is of."""
+
+    @property
+    def hash(self) -> str:
+        """Hex digits; equal recipes have equal ones."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What decides the result, as JSON can hold it."""
+
+
+def finish(folder: Path, database: Database, folds: Any, recipe: Described, manifest: pd.DataFrame) -> None:
+    """Write a store's tables, the last of them the one that says it is finished, and clear away what it does not hold.
+
+    Parameters
+    ----------
+    folder : Path
+        The store's; each clip's files are there.
+    database : Database
+    folds : Folds
+        The database's.
+    recipe : Described
+    manifest : DataFrame
+        As `smilelab.clips.ClipStore.manifest`, indexed by ``clip_id``.
+    """
     known = set(manifest.index)
     tests = [[clip for clip in test if clip in known] for test in folds.tests]
     about = {
@@ -269,21 +294,22 @@ def _report(manifests: dict[Recipe, pd.DataFrame]) -> None:
     """Print what became of the clips, once where it is the same for several recipes."""
     told: dict[str, list[str]] = {}
     for recipe, manifest in manifests.items():
-        told.setdefault(_summary(manifest), []).append(str(recipe))
-    for summary, recipes in told.items():
-        print("\n".join([*recipes, summary] if len(manifests) > 1 else [summary]))
+        told.setdefault(summary(manifest), []).append(str(recipe))
+    for text, recipes in told.items():
+        print("\n".join([*recipes, text] if len(manifests) > 1 else [text]))
 
 
-def _summary(manifest: pd.DataFrame) -> str:
+def summary(manifest: pd.DataFrame) -> str:
+    """Say how many clips can be used, and list those that cannot be used plainly."""
     counts = manifest["status"].value_counts()
-    summary = ", ".join(f"{counts.get(status, 0)} {status}" for status in ("ok", "partial", "failed"))
+    shares = ", ".join(f"{counts.get(status, 0)} {status}" for status in ("ok", "partial", "failed"))
     neutral = int((manifest["kind"] == clips.NEUTRAL_KIND).sum())
     beside = f" and {neutral} neutral recordings" if neutral else ""
     notable = manifest.loc[manifest["reason"] != "", ["status", "frames", "reason"]].sort_values(
         "status", kind="stable"
     )
     table = ["\n" + notable.to_string(max_colwidth=100)] if len(notable) else []
-    return "".join([f"{len(manifest) - neutral} clips{beside}: {summary}", *table])
+    return "".join([f"{len(manifest) - neutral} clips{beside}: {shares}", *table])
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from smilelab import parallel
 from smilelab.clips import file_stem
+from smilelab.datasets import trace_files
 from smilelab.files import locked, write_atomically
 from smilelab.preprocess.action_units import (
     ActionUnitError,
@@ -53,6 +54,7 @@ from smilelab.preprocess.moment_table import (
     MomentError,
     write_table,
 )
+from smilelab.preprocess.traces import UNITS, action_units, read_trace
 from smilelab.preprocess.video import VideoError
 from smilelab.signals import phases
 
@@ -79,7 +81,8 @@ def find(
 ) -> MomentDatabase:
     """Find the smile moments of every recording, or read those that were found before.
 
-    A recording with an OpenFace table named after its video is detected by that, others by our own estimate. Moments
+    A recording with an OpenFace table named after its video is detected by that, others by our own estimate; one that
+    is a file of traces itself is detected by that. Moments
     that were found are never found again over a person's corrections: another setting, another OpenFace table or other
     videos have a table of their own. A recording that cannot be used is a row of ``failures.csv``.
 
@@ -224,6 +227,8 @@ class _Finder:
         clip_id = row["clip_id"]
         if clip_id in self.tables:
             try:
+                if self.tables[clip_id] == Path(row["path"]):
+                    return _part(_of_traces(self.tables[clip_id], row["fps"]), row)
                 return _part(read_openface(self.tables[clip_id]), row)
             except ActionUnitError as error:
                 self.failures.append((clip_id, "failed", str(error)))
@@ -251,8 +256,11 @@ def _openface_tables(recordings: pd.DataFrame, folder: str | os.PathLike[str] | 
     paths = {clip_id: Path(path) for clip_id, path in zip(recordings["clip_id"], recordings["path"], strict=True)}
     shared = Path(os.path.commonpath([path.parent for path in paths.values()]))
     stems = pd.Series({path: path.stem for path in set(paths.values())}).value_counts()
-    tables = {}
+    tables: dict[str, Path] = {}
     for clip_id, path in paths.items():
+        if trace_files.stem(path) is not None:
+            tables[clip_id] = path
+            continue
         beside = path.with_suffix(".csv")
         places = [beside] if beside.name != _INDEX_FILE else []
         if folder is not None:
@@ -307,6 +315,11 @@ def read_measures(path: Path) -> Measures:
     """
     with np.load(path, allow_pickle=False) as arrays:
         return Measures(arrays["times"], arrays["landmarks"], arrays["cheeks"], str(arrays["warning"]))
+
+
+def _of_traces(path: Path, fps: float) -> ActionUnits:
+    trace = read_trace(path, fps=fps)
+    return action_units(pd.DataFrame(trace.intensities, columns=list(UNITS)).assign(time_s=trace.times))
 
 
 def _part(units: ActionUnits, row: dict[str, Any]) -> ActionUnits:

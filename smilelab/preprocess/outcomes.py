@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from smilelab.preprocess.process import ProcessedClip
 _BLOCK = 1 << 16
 
 Row = dict[str, Any]
+Files = dict[str, bytes]
 
 
 def write_outcome(folder: Path, row: Row, clip: ProcessedClip, source: str) -> None:
@@ -35,15 +37,14 @@ def write_outcome(folder: Path, row: Row, clip: ProcessedClip, source: str) -> N
     source : str
         Fingerprint of its video, from before that was decoded.
     """
-    base = folder / clips.CLIPS_FOLDER / file_stem(row["clip_id"])
+    files: Files = {}
     sha256 = ""
     if clip.status != "failed":
         frames, track = io.BytesIO(), io.BytesIO()
         np.save(frames, clip.frames, allow_pickle=False)
         np.savez(track, **{item.name: getattr(clip.track, item.name) for item in fields(clip.track)})
         sha256 = hashlib.sha256(frames.getvalue() + clip.times.tobytes()).hexdigest()
-        write_atomically(base.with_name(base.name + ".npy"), frames.getvalue())
-        write_atomically(base.with_name(base.name + ".npz"), track.getvalue())
+        files = {".npy": frames.getvalue(), ".npz": track.getvalue()}
     outcome = {
         "status": clip.status,
         "reason": clip.reason,
@@ -56,13 +57,32 @@ def write_outcome(folder: Path, row: Row, clip: ProcessedClip, source: str) -> N
         "fps_source": None if np.isnan(clip.fps) else clip.fps,
         "length_s": clip.length_s,
         "sha256": sha256,
-        "source": source,
-        "part": _part(row),
     }
-    write_atomically(base.with_name(base.name + ".json"), as_json(outcome))
+    write_files(folder, row, files, outcome, source)
 
 
-def read_outcome(folder: Path, row: Row, source: str) -> dict[str, Any] | None:
+def write_files(folder: Path, row: Row, files: Files, outcome: Row, source: str) -> None:
+    """Write a clip's files by their endings, and then what became of it.
+
+    Parameters
+    ----------
+    folder, row, source
+        As in `write_outcome`.
+    files : dict of str to bytes
+        None where it failed.
+    outcome : dict
+        Columns of the manifest that are not the database's.
+    """
+    base = folder / clips.CLIPS_FOLDER / file_stem(row["clip_id"])
+    for ending, content in files.items():
+        write_atomically(base.with_name(base.name + ending), content)
+    told = {**outcome, "source": source, "part": _part(row)}
+    write_atomically(base.with_name(base.name + ".json"), as_json(told))
+
+
+def read_outcome(
+    folder: Path, row: Row, source: str, endings: Sequence[str] = (".npy", ".npz")
+) -> dict[str, Any] | None:
     """Read what became of a clip.
 
     Parameters
@@ -71,6 +91,8 @@ def read_outcome(folder: Path, row: Row, source: str) -> dict[str, Any] | None:
         As in `write_outcome`.
     source : str
         Fingerprint of its video as it is now.
+    endings : sequence of str
+        Files that a clip which did not fail has.
 
     Returns
     -------
@@ -84,7 +106,7 @@ def read_outcome(folder: Path, row: Row, source: str) -> dict[str, Any] | None:
         return None
     if outcome["source"] != source or outcome["part"] != _part(row):
         return None
-    if outcome["frames"] and not all(base.with_name(base.name + end).is_file() for end in (".npy", ".npz")):
+    if outcome["frames"] and not all(base.with_name(base.name + end).is_file() for end in endings):
         return None
     return outcome
 
