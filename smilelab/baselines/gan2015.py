@@ -14,14 +14,14 @@ from smilelab.baselines import footage, register
 from smilelab.baselines.by_clip import ByClip, stacked
 from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.kernels import KernelSum
-from smilelab.baselines.landmark_signals import SIGNALS, signals_of
+from smilelab.baselines.landmark_signals import SIGNALS, LongestIn, checked, signals_of
 from smilelab.baselines.machines import Floats, State, inner_folds
 
 __all__ = ["Gan2015", "change"]
 
 
 @footage.one_thread()
-def change(view: View, *, size: int, span: float) -> Features:
+def change(view: View, *, size: int, span: float, longest_in: LongestIn) -> Features:
     """Apex minus onset of a face.
 
     Parameters
@@ -31,6 +31,8 @@ def change(view: View, *, size: int, span: float) -> Features:
         Side of the pictures, px.
     span : float
         So many seconds about either moment are averaged.
+    longest_in : {"time", "signal"}
+        See `smilelab.signals.phases`.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def change(view: View, *, size: int, span: float) -> Features:
         ``change`` (size, size): grey levels as a share of white, between -1 and 1. The apex is where the lip corners
         are farthest out, the onset where their longest rise begins, or the first frame where they do not rise.
     """
-    found = signals_of(view)
+    found = signals_of(view, longest_in)
     lips = found.sides[SIGNALS.index("lips")].mean(0)
     apex = float(found.times[int(np.argmax(lips))])
     onset = found.phases.onset[0] if found.phases.onset else float(view.times[0])
@@ -74,6 +76,8 @@ class Gan2015(ByClip):
         Of both layers.
     batch : int
         Clips a step.
+    longest_in : {"time", "signal"}
+        Whether the onset is the rise that takes longest or that goes furthest; see `smilelab.signals.phases`.
     folds : int
         Inner folds by subject that choose the linear machine's constant.
 
@@ -97,13 +101,15 @@ class Gan2015(ByClip):
         passes: int = 60,
         learning_rate: float = 0.1,
         batch: int = 10,
+        longest_in: LongestIn = "time",
         folds: int = 5,
     ) -> None:
         if not units or min(*units, size, passes, batch) < 1:
             raise ValueError(f"found units {units!r}, size {size}, passes {passes}, batch {batch}; expected 1 at least")
         if not limit > 0 or not learning_rate > 0 or span < 0:
             raise ValueError(f"found limit {limit!r}, learning_rate {learning_rate!r}, span {span!r}; expected above 0")
-        self.extractors = [Extractor("apex-minus-onset", 1, change, size=size, span=float(span))]
+        options = {"size": size, "span": float(span), "longest_in": checked(longest_in)}
+        self.extractors = [Extractor("apex-minus-onset", 1, change, **options)]
         self.limit, self.units = limit, tuple(units)
         self.passes, self.learning_rate, self.batch = passes, learning_rate, batch
         self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []

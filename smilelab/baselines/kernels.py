@@ -11,15 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
-from smilelab.baselines.machines import Floats, State
+from smilelab.baselines.machines import Floats, Rows, State
 
 __all__ = ["KERNELS", "WEIGHTINGS", "Candidate", "Choice", "Fold", "Groups", "KernelSum", "Projection"]
 
 KERNELS = ("rbf", "linear")
 WEIGHTINGS = ("equal", "aligned")
-Rows = NDArray[np.int64]
 Groups = Sequence[Floats]
-Fold = tuple[Floats, Floats]
+Fold = tuple[Rows, Rows]
 
 
 class Candidate(NamedTuple):
@@ -155,7 +154,7 @@ class KernelSum:
         correct = np.zeros((len(variants), len(self.candidates)), np.int64)
         for train, test in folds if correct.size > 1 else ():
             for number, variant in enumerate(variants):
-                correct[number] += self._correct(variant(np.asarray(train, np.int64)), y, train, test, seed)
+                correct[number] += self._correct(variant(train), y, train, test, seed)
         variant_, candidate = np.unravel_index(int(np.argmax(correct)), correct.shape)
         return Choice(int(variant_), self.candidates[int(candidate)], int(correct.max()))
 
@@ -216,7 +215,7 @@ class KernelSum:
         found = [Projection(self.components, standardise=self.standardise).fit(group, seed=seed) for group in groups]
         return found, [projection.apply(group) for projection, group in zip(found, groups, strict=True)]
 
-    def _correct(self, groups: Groups, y: Rows, train: Floats, test: Floats, seed: int) -> Rows:
+    def _correct(self, groups: Groups, y: Rows, train: Rows, test: Rows, seed: int) -> Rows:
         """How many of the test rows each candidate has right that is fitted to the training rows."""
         projections, inside = self._projected([group[train] for group in groups], seed)
         outside = [projection.apply(group[test]) for projection, group in zip(projections, groups, strict=True)]

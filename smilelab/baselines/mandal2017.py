@@ -24,10 +24,13 @@ POINTS = (*footage.EYES[0], *footage.EYES[1], *footage.LIPS)
 _WINDOW, _LEVELS = (11, 11), 2
 # A point that is not found again within so many px, tracked back, is lost.
 _RETURN_PX = 1.0
+# A blink takes the points of an eye along and leaves them anywhere: farther from its landmark than this, in distances
+# between the eyes, none goes on.
+_ASTRAY = 0.06
 _MARGIN = 0.15
 
 
-def tracked(frames: NDArray[np.uint8], landmarks: Floats) -> Floats:
+def tracked(frames: NDArray[np.uint8], landmarks: Floats, limit: float) -> Floats:
     """Points of a clip from frame to frame by Lucas and Kanade's tracker (OpenCV's pyramids).
 
     Parameters
@@ -36,6 +39,8 @@ def tracked(frames: NDArray[np.uint8], landmarks: Floats) -> Floats:
         Grey.
     landmarks : (T, P, 2) array
         Px. The points start at those of the first frame; a lost one goes on as its landmark does in that step.
+    limit : float
+        Px from its landmark at which a point starts there anew.
 
     Returns
     -------
@@ -49,10 +54,12 @@ def tracked(frames: NDArray[np.uint8], landmarks: Floats) -> Floats:
         old = found[number - 1].astype(np.float32)[:, None]
         new, there, _ = cv2.calcOpticalFlowPyrLK(before, after, old, old.copy(), winSize=_WINDOW, maxLevel=_LEVELS)
         back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, new, new.copy(), winSize=_WINDOW, maxLevel=_LEVELS)
-        astray = np.linalg.norm((back - old)[:, 0], axis=1)
-        good = (there[:, 0] == 1) & (again[:, 0] == 1) & (astray <= _RETURN_PX)
+        returned = np.linalg.norm((back - old)[:, 0], axis=1)
+        good = (there[:, 0] == 1) & (again[:, 0] == 1) & (returned <= _RETURN_PX)
         step = landmarks[number] - landmarks[number - 1]
-        found[number] = np.where(good[:, None], new[:, 0], found[number - 1] + step)
+        reached = np.where(good[:, None], new[:, 0], found[number - 1] + step)
+        astray = np.linalg.norm(reached - landmarks[number], axis=1) > limit
+        found[number] = np.where(astray[:, None], landmarks[number], reached)
     return found
 
 
@@ -85,7 +92,7 @@ def movements(view: View, *, size: int, rate: float, coefficients: int, smoothin
     landmarks = footage.crop_points(view, size)[kept]
     right, left = np.moveaxis(eye_centres(landmarks), -2, 0)
     unit = float(np.median(np.linalg.norm(left - right, axis=-1)))
-    at, places = at_steady_rate(times, tracked(frames, landmarks[:, POINTS]) / unit, rate)
+    at, places = at_steady_rate(times, tracked(frames, landmarks[:, POINTS], _ASTRAY * unit) / unit, rate)
     place, velocity, change = courses.derivatives(places, rate, smoothing)
     courses_ = np.stack([np.linalg.norm(x, axis=-1) for x in (place - place[0], velocity, change)], 1)
     between = (times[1:] + times[:-1]) / 2 if len(times) > 1 else times
@@ -139,9 +146,10 @@ class Mandal2017(ByClip):
     Mandal & Ouarti 2017, "Spontaneous versus posed smiles - can we tell the difference?". Verified: points of eyes and
     lips tracked by Kanade, Lucas and Tomasi's tracker, of which amplitude, speed and acceleration are taken; dense flow
     on eyes and lips; both streams fused; a support vector machine. Our choice: dlib's 12 points of the eyes and 20 of
-    the mouth; Farneback's flow, by 8 directions; mean, deviation, maximum and six cosine coefficients of each course;
-    each dimension standardised, and principal components of the training clips; fusion as a sum of one kernel a stream,
-    equal or weighed by alignment with the classes; kernel, weights and constants by inner folds.
+    the mouth, each started anew where it strays from its landmark; Farneback's flow, by 8 directions; mean, deviation,
+    maximum and six cosine coefficients of each course; each dimension standardised, and principal components of the
+    training clips; fusion as a sum of one kernel a stream, equal or weighed by alignment with the classes; kernel,
+    weights and constants by inner folds.
     """
 
     def __init__(

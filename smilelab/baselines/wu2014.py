@@ -11,7 +11,7 @@ from smilelab.baselines import clbp, footage, register
 from smilelab.baselines.by_clip import ByClip
 from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.kernels import KernelSum
-from smilelab.baselines.landmark_signals import at_steady_rate, signals_of
+from smilelab.baselines.landmark_signals import LongestIn, at_steady_rate, checked, signals_of
 from smilelab.baselines.machines import Floats, State, inner_folds
 from smilelab.signals import LIP_CORNERS
 
@@ -48,7 +48,9 @@ def regions(points: Floats, size: int, side: float) -> Windows:
 
 
 @footage.one_thread()
-def textures(view: View, *, size: int, rate: float, radii: Sequence[int], side: float) -> Features:
+def textures(
+    view: View, *, size: int, rate: float, radii: Sequence[int], side: float, longest_in: LongestIn
+) -> Features:
     """Histograms of joint codes in each phase and region.
 
     Parameters
@@ -62,6 +64,8 @@ def textures(view: View, *, size: int, rate: float, radii: Sequence[int], side: 
         Px and frames (of that rate).
     side : float
         Of a region, in sides of a crop.
+    longest_in : {"time", "signal"}
+        See `smilelab.signals.phases`.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def textures(view: View, *, size: int, rate: float, radii: Sequence[int], side: 
     times, points = at_steady_rate(view.times, footage.crop_points(view, size), rate)
     volume = footage.at_times(footage.grey(view.frames, size), view.times, times)
     found = np.zeros((3, len(REGIONS), len(clbp.PLANES), len(radii), _PATTERNS), np.float32)
-    inside = [_within(times, phase, 0.5 / rate) for phase in signals_of(view).phases]
+    inside = [_within(times, phase, 0.5 / rate) for phase in signals_of(view, longest_in).phases]
     windows = [regions(points[some], size, side) if some.any() else None for some in inside]
     centre = clbp.bright(volume)
     for plane_number, plane in enumerate(clbp.PLANES):
@@ -118,6 +122,8 @@ class Wu2014(ByClip):
         A pattern is a class's where it is dominant in at least so many of its clips.
     components : int
         Principal components kept.
+    longest_in : {"time", "signal"}
+        Whether onset and offset are what takes longest or what goes furthest; see `smilelab.signals.phases`.
     folds : int
         Inner folds by subject that choose share and constants.
 
@@ -145,6 +151,7 @@ class Wu2014(ByClip):
         shares: Sequence[float] = (0.9, 0.8),
         agreement: float = 0.5,
         components: int = 64,
+        longest_in: LongestIn = "time",
         folds: int = 5,
     ) -> None:
         if not radii or min(radii) < 1:
@@ -156,9 +163,8 @@ class Wu2014(ByClip):
                 raise ValueError(f"{name} is {value!r}; expected a number above 0, up to 1")
         if not rate > 0:
             raise ValueError(f"rate is {rate!r}; expected frames per second")
-        self.extractors = [
-            Extractor("clbp-regions", 1, textures, size=size, rate=float(rate), radii=[*radii], side=side)
-        ]
+        options = {"size": size, "rate": float(rate), "radii": [*radii], "side": float(side)}
+        self.extractors = [Extractor("clbp-regions", 1, textures, **options, longest_in=checked(longest_in))]
         self.shares, self.agreement, self.folds = tuple(shares), agreement, folds
         self._machine = KernelSum(components=components)
         self._kept = np.empty(0, np.int64)

@@ -95,7 +95,7 @@ def test_a_state_gives_the_same_decisions():
 
 
 def test_what_cannot_be_is_refused():
-    x, y, _ = clips()
+    x, _, _ = clips()
     with pytest.raises(ValueError, match="one class"):
         KernelSum().fit([x], np.ones(60, int), Candidate("rbf", 1, 1, "equal"), seed=0)
     with pytest.raises(ValueError, match="call fit first"):

@@ -15,7 +15,7 @@ def unit_of(view):
 
 def test_tracked_points_follow_the_skin():
     view = PaintedView(smile(3.0), seconds=3.0)
-    found = mandal2017.tracked(view.frames[..., 0], view.crop_landmarks[:, mandal2017.POINTS])
+    found = mandal2017.tracked(view.frames[..., 0], view.crop_landmarks[:, mandal2017.POINTS], 4.0)
     for corner in CORNERS:
         way = found[:, mandal2017.POINTS.index(corner)] - view.crop_landmarks[:, corner]
         # The corners move by several px.
@@ -27,10 +27,14 @@ def test_tracked_points_follow_the_skin():
 
 def test_points_do_not_follow_landmarks_where_they_see_the_skin():
     view = PaintedView(lambda t: 0 * t, seconds=1.0)
-    moving = view.crop_landmarks[:, mandal2017.POINTS] + np.linspace(0, 8, len(view.times))[:, None, None]
-    assert np.abs(mandal2017.tracked(view.frames[..., 0], moving) - moving[0]).max() < 0.3
+    moving = view.crop_landmarks[:, mandal2017.POINTS] + np.linspace(0, 2, len(view.times))[:, None, None]
+    assert np.abs(mandal2017.tracked(view.frames[..., 0], moving, 4.0) - moving[0]).max() < 0.3
     # Where there is nothing to see, the landmarks are all there is.
-    np.testing.assert_allclose(mandal2017.tracked(np.full((26, 96, 96), 90, np.uint8), moving), moving)
+    np.testing.assert_allclose(mandal2017.tracked(np.full((26, 96, 96), 90, np.uint8), moving, 4.0), moving)
+    # What strays from its landmark starts there anew: at 1 px on either axis it is 1.4 px away.
+    found = mandal2017.tracked(view.frames[..., 0], moving, 1.4)
+    assert np.linalg.norm(found - moving, axis=-1).max() < 1.4 + 1e-9
+    assert np.abs(found[-1] - moving[-1]).max() < 1.4
 
 
 def test_amplitude_speed_and_acceleration_are_those_of_the_painted_smile():
