@@ -18,6 +18,7 @@ PAPERS = {
     "probes": "both papers",
     "inflation": "both papers",
     "combined": "both papers",
+    "cues": "both papers",
 }
 
 
@@ -42,6 +43,7 @@ _SIAMESE = "finished runs of the Siamese 3D DenseNets on windows"
 _DENSENETS = "finished runs of the 3D DenseNets on windows"
 _TIMES = "videos of a database and finished RealSmileNet runs"
 _COMBINED = "finished runs of both networks with each anchor"
+_CUES = "finished runs of methods on smiles that are simulated without some cue"
 _MOMENTS = "smile moments of recordings"
 
 CATALOGUE: dict[str, Artifact] = {
@@ -69,7 +71,9 @@ CATALOGUE: dict[str, Artifact] = {
         Artifact("yang2020-table1", "The smile databases", "01", _CLIPS),
         Artifact("yang2020-fig4", "Score-CAM on FPN features", "05", _RUNS),
         Artifact("yang2020-fig5", "t-SNE of the classification block, one panel per test fold", "05", _RUNS),
-        Artifact("yang2020-table2", "Benchmark comparison of methods", "02", _RUNS),
+        Artifact(
+            "yang2020-table2", "Benchmark comparison of methods", "02", "finished runs of RealSmileNet and the methods"
+        ),
         Artifact("yang2020-table3", "Ablations", "03", "finished runs of the variants"),
         Artifact("yang2020-fig6", "Accuracy over input size and frame rate", "03", "runs over sizes and frame rates"),
         Artifact("yang2020-fig7", "Accuracy and errors per age and sex group", "04", "runs within groups"),
@@ -82,6 +86,7 @@ CATALOGUE: dict[str, Artifact] = {
         Artifact("probes", "What tells the classes apart without a smile", "01", _CLIPS),
         Artifact("inflation", "Accuracy by the rule that chooses the epoch", "02", _RUNS),
         Artifact("combined", "Both networks with and without an anchor, on every database", "03", _COMBINED),
+        Artifact("cues", "Which cue of a smile each method relies on", "03", _CUES),
         Artifact("audit", "What the papers' own numbers imply", "05", "the printed numbers alone"),
     )
 }

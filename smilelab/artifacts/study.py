@@ -16,12 +16,17 @@ from smilelab.clips import ClipStore
 from smilelab.preprocess import moments
 from smilelab.preprocess.build import Recipe, build_all
 from smilelab.preprocess.moments import MomentDatabase
+from smilelab.preprocess.traces import build_traces
 from smilelab.runs import RunFailure, RunResult
+from smilelab.simulator import au_traces
 from smilelab.simulator.databases import SIMULATOR_VERSION, simulate
 from smilelab.specs import RunSpec
 
 Wanted = Mapping[Any, Sequence[RunSpec]]
 Results = list[RunResult | RunFailure]
+
+TRACES = "au-traces"
+_TRACED = "uva-nemo"  # of which simulated traces are
 
 
 def home() -> Path:
@@ -73,6 +78,7 @@ class Study:
         self.recipe = recipe or Recipe()
         self.jobs = jobs or None
         self.gallery = Gallery(profile, self.home / "figures", self.home)
+        self._varied: dict[str, str] = {}
         self._wanted: dict[str, dict[Any, Sequence[RunSpec]]] = {}
         self._stores: dict[tuple[str, str], ClipStore] = {}
         self._sources: dict[str, datasets.Database | MomentDatabase] = {}
@@ -82,17 +88,43 @@ class Study:
         """Folder of all runs."""
         return self.home / "data" / "runs"
 
+    def vary(self, name: str, label: str, **options: Any) -> str:
+        """Give a simulated database with other options a name of its own, and return it.
+
+        Parameters
+        ----------
+        name : str
+            The database.
+        label : str
+            What tells it apart.
+        **options
+            As of `simulated`, and in place of those.
+
+        Returns
+        -------
+        str
+            Stands for it wherever a method of the study takes a database's name.
+        """
+        varied = f"{name}, {label}"
+        self._varied[varied], self.simulated[varied] = name, dict(options)
+        return varied
+
     def database(self, name: str) -> datasets.Database:
         """Open a database: the user's copy where a folder was given, else a simulated one, made if it is missing."""
+        kind = self._varied.get(name, name)
         if name in self.folders:
-            return datasets.open(name, self.home / Path(self.folders[name]).expanduser())
+            return datasets.open(kind, self.home / Path(self.folders[name]).expanduser())
         options = {"seed": 1, **self.simulated.get(name, {})}
         if "resolution" in options:
             width, height = options["resolution"]
             options["resolution"] = (int(width), int(height))
-        root = self.home / "data" / "raw" / "simulated" / _folder_name(name, options)
-        simulate(name, root, jobs=self.jobs, **options)
-        return datasets.open(name, root)
+        traced = kind == TRACES
+        made = _TRACED if traced else kind
+        root = self.home / "data" / "raw" / "simulated" / _folder_name(made, options)
+        # Traces need no videos; those of a database that has some come to lie beside them.
+        more = {"metadata_only": True, "au_traces": True} if traced else {}
+        simulate(made, root, jobs=self.jobs, **{**options, **more})
+        return datasets.open(kind, au_traces.folder(root) if traced else root)
 
     def source(self, name: str) -> datasets.Database | MomentDatabase:
         """Return what the clips of a store are: those of the database, or the smile moments where it has recordings."""
@@ -110,9 +142,15 @@ class Study:
     def stores(self, name: str, recipes: Sequence[Recipe]) -> list[ClipStore]:
         """Preprocess a database with several recipes, each video decoded once; stores in the recipes' order."""
         if missing := [recipe for recipe in recipes if (name, recipe.hash) not in self._stores]:
-            built = build_all(self.source(name), missing, self.home / "data" / "clips", jobs=self.jobs)
+            built = self._built(self.source(name), missing)
             self._stores |= {(name, recipe.hash): store for recipe, store in zip(missing, built, strict=True)}
         return [self._stores[name, recipe.hash] for recipe in recipes]
+
+    def _built(self, source: datasets.Database | MomentDatabase, recipes: Sequence[Recipe]) -> list[ClipStore]:
+        folder = self.home / "data" / "clips"
+        if source.name == TRACES:  # nothing to crop
+            return [build_traces(source, folder)] * len(recipes)
+        return build_all(source, recipes, folder, jobs=self.jobs)
 
     def plan(self, experiment: str, wanted: Wanted) -> None:
         """Say what is going to run for an experiment, so that ``smilelab status`` can tell how far it is.
@@ -158,5 +196,6 @@ def _folder_name(name: str, options: Mapping[str, Any]) -> str:
         parts.append(f"{size[0]}x{size[1]}")
     for key, value in sorted(options.items()):
         text = key.replace("_", "-")
-        parts.append(text if value is True else f"no-{text}" if value is False else f"{text}-{value}")
+        said = "+".join(map(str, value)) if isinstance(value, list | tuple) else value
+        parts.append(text if value is True else f"no-{text}" if value is False else f"{text}-{said}")
     return "-".join(parts)

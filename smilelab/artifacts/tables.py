@@ -6,20 +6,28 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from smilelab import audit, metrics, resampling
-from smilelab.artifacts import yang_rows
+from smilelab import audit, comparison, metrics, resampling
+from smilelab.artifacts import method_costs, yang_methods, yang_rows
 from smilelab.artifacts.catalogue import makes
-from smilelab.artifacts.data_tables import PROBES_CAPTION, YANG_DATABASES, probes_of
-from smilelab.artifacts.numbers import about_few_subjects, reported
+from smilelab.artifacts.data_tables import PROBES_CAPTION, probes_of
+from smilelab.artifacts.numbers import about_few_subjects
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
+from smilelab.artifacts.yang_methods import Measured
 from smilelab.artifacts.yang_rows import SELECTION_LABELS, Cell, Results, about_time, about_training
 from smilelab.clips import ClipStore
 
-__all__ = ["SELECTION_LABELS", "Results", "yang2020_table2"]
+__all__ = ["SELECTION_LABELS", "Measured", "Results", "yang2020_table2"]
 
 
-@makes("yang2020-table2", metrics, resampling, audit.probes, yang_rows)
-def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mapping[str, Results]]) -> Product:
+NO_METHODS = Measured()
+
+
+@makes("yang2020-table2", metrics, resampling, comparison, audit.probes, method_costs, yang_methods, yang_rows)
+def yang2020_table2(
+    stores: Mapping[str, ClipStore],
+    results: Mapping[str, Mapping[str, Results]],
+    methods: Measured = NO_METHODS,
+) -> Product:
     """Yang Table 2: accuracy of all methods, reported beside measured.
 
     Parameters
@@ -29,40 +37,35 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
     results : mapping of str to mapping of str to runs
         Database name to protocol to its runs over folds and trials. Protocols are the selection rules, of which the
         first makes the main column, and ``shuffled`` for the control with permuted training labels.
+    methods : Measured
+        What was run of the hand-crafted methods.
     """
-    printed = reported("yang2020-table2")
-    methods = list(dict.fromkeys(printed["row"]))
-    process = printed.drop_duplicates("row").set_index("row")["note"]
-    cells = printed.set_index(["row", "database"])["value"]
-    rows = []
-    for method in methods:
-        row = {"method": method, "process": process[method]}
-        for name in YANG_DATABASES:
-            row[f"{database_label(name, simulated=False)}, reported"] = cells.get((method, name), "-")
-        for name, store in stores.items():
-            column = f"{database_label(name, simulated=store.simulated)}, measured [95 %]"
-            runs = next(iter(results.get(name, {}).values()), ()) if method == "RealSmileNet" else ()
-            row[column] = Cell(method, store, runs).accuracy
-        rows.append(row)
+    network = {name: next(iter(by.values()), ()) for name, by in results.items()}
+    cells = yang_methods.cells_of(stores, network, methods)
     protocols = [
         Cell(_protocol(name, runs), stores[database], runs)
         for database in results
         for name, runs in results[database].items()
     ]
     details = [{"database": cell.label, "protocol": cell.name, **cell.details()} for cell in protocols]
-    tables = {"Accuracy in percent": pd.DataFrame(rows)}
+    tables = {"Accuracy in percent": yang_methods.accuracies(stores, cells, methods)}
     if details:
         tables["RealSmileNet, each protocol (percent, 95 % intervals from a bootstrap over subjects)"] = pd.DataFrame(
             details
         )
-    tables[PROBES_CAPTION] = probes_of(stores)
+    every_store = {**stores, **{name: store for name, store in methods.stores.items() if name not in stores}}
+    tables[PROBES_CAPTION] = probes_of(every_store)
+    # The README takes the tables before by their numbers.
+    tables |= yang_methods.method_tables(stores, cells, methods) if methods.results else {}
     notes = [
         "Reported numbers are as Yang et al. print them; they come from papers with different landmarks and selection.",
         f"Measured main column: {_main_rule(results)}. 'not run' marks a method without runs.",
     ]
-    notes += [f"{database_label(n, simulated=s.simulated)}: {s.folds_source}." for n, s in stores.items()]
+    notes += [f"{database_label(n, simulated=s.simulated)}: {s.folds_source}." for n, s in every_store.items()]
     done = [cell for cell in protocols if cell.complete]
-    notes += [*about_training(done), *about_few_subjects(cell.summary.subjects for cell in done)]
+    tested = [*done, *(cell for cell in cells.values() if cell.complete)]
+    notes += [*about_training(done), *about_few_subjects(cell.summary.subjects for cell in tested)]
+    notes += yang_methods.notes_of_methods(cells, methods)
     # A control is there to fall to the majority.
     tried = [cell for cell in done if cell.runs[0].spec.labels == "true"]
     lower = [cell for cell in tried if cell.against in ("below", "equal")]
@@ -70,7 +73,8 @@ def yang2020_table2(stores: Mapping[str, ClipStore], results: Mapping[str, Mappi
     notes += [f"{cell.label}, {cell.failed}" for cell in protocols if cell.failed]
     notes += about_time(done)
     every = [run for by in results.values() for runs in by.values() for run in runs]
-    return Product(tables, notes=notes, stores=[*stores.values()], runs=every)
+    every += [run for runs in methods.results.values() for run in runs]
+    return Product(tables, notes=notes, stores=[*stores.values(), *methods.stores.values()], runs=every)
 
 
 def _main_rule(results: Mapping[str, Mapping[str, Results]]) -> str:

@@ -14,12 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from smilelab.artifacts import dmarker, stage_times, timed_pipelines
+from smilelab.artifacts import dmarker, method_costs, stage_times, timed_pipelines
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.numbers import reported
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.artifacts.stage_times import CLIPS, END_TO_END, FOLDS, StageTimes
 from smilelab.artifacts.timed_pipelines import EVERY_FRAME, FORWARD, KEY_FRAMES, LANDMARKS, SVM
+from smilelab.artifacts.yang_methods import Measured
 from smilelab.artifacts.yang_pipelines import yang2020_fig1 as yang2020_fig1
 from smilelab.artifacts.yang_rows import Results
 from smilelab.clips import ClipStore
@@ -119,11 +120,12 @@ def seconds_per_clip_and_epoch(results: Results) -> float | None:
     return sum(effort.wall if math.isnan(effort.processor) else effort.processor for effort in efforts) / seen
 
 
-@makes("yang2020-time", stage_times, timed_pipelines, dmarker)
+@makes("yang2020-time", stage_times, timed_pipelines, dmarker, method_costs)
 def yang2020_time(
     database: Database,
     store: ClipStore,
     results: Results,
+    methods: Measured | None = None,
     *,
     clips: int = 6,
     rounds: int = 3,
@@ -140,6 +142,8 @@ def yang2020_time(
         Their clips under the recipe of the end-to-end pipeline.
     results : sequence of RunResult or RunFailure
         Runs of RealSmileNet on the store, for the time of training.
+    methods : Measured, optional
+        What was run of the hand-crafted methods, for the time of theirs on the same database.
     clips, rounds, seed, kept
         As in :func:`smilelab.artifacts.stage_times.stage_times`.
     """
@@ -152,6 +156,9 @@ def yang2020_time(
         "Clips that were measured": pd.DataFrame(times.clips).map(lambda v: v if isinstance(v, str) else f"{v:g}"),
     }
     notes = _notes(times, results, label)
+    cells = {} if methods is None else methods.complete_on(store.database)
+    if len(others := method_costs.beside_pipelines(times, cells)):
+        tables[f"Hand-crafted methods on {label}, one core"] = others
     return Product(tables, figure=_figure(times, costs, label), notes=notes, stores=[store], runs=list(results))
 
 

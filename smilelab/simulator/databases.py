@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from tqdm.auto import tqdm
 import smilelab
 from smilelab.files import write_atomically
 from smilelab.preprocess import video
+from smilelab.simulator import au_traces as readings
 from smilelab.simulator import bbc, mmi, recordings, spos, uva_nemo
 from smilelab.simulator import truth as ground_truth
+from smilelab.simulator.cues import checked as checked_cues
 from smilelab.simulator.production import Production, Settings
 from smilelab.simulator.roster import COMMENT, Clip, SimulationError
 from smilelab.simulator.truth import folder as truth_folder
@@ -79,7 +81,9 @@ def simulate(
     asymmetry: bool = True,
     max_length_s: float | None = None,
     confounds: bool = True,
+    cues_off: Iterable[str] = (),
     metadata_only: bool = False,
+    au_traces: bool = False,
     jobs: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -112,8 +116,14 @@ def simulate(
     confounds : bool
         Whether, in "mmi", each class has a camera of its own, as in the real one. The other databases have no such
         confound and stay as they are.
+    cues_off : iterable of str
+        Of :data:`smilelab.simulator.cues.CUES`, those that shall not tell the class. People, scenes, cameras and all
+        else of the same seed stay as they are.
     metadata_only : bool
         Write everything but videos and ground truth. A later call without it adds those.
+    au_traces : bool
+        Write action-unit traces as a detector would have measured them, too, to
+        :func:`smilelab.simulator.au_traces.folder`. They need no videos, and take a minute for 1240 clips.
     jobs : int, optional
         Processes of one thread each; by default one for each processor. Does not change the result.
     progress : bool
@@ -133,16 +143,20 @@ def simulate(
     layout = _LAYOUTS.get(database)
     if layout is None:
         raise SimulationError(f"database {database!r}: cannot be simulated; expected one of {', '.join(names())}")
-    if metadata_only and layout.write_metadata is None:
+    if metadata_only and not au_traces and layout.write_metadata is None:
         having = ", ".join(name for name in names() if has_metadata(name))
         raise SimulationError(f"{database}: holds videos alone and no metadata to write; expected one of {having}")
     if not isinstance(seed, int) or seed < 0:
         raise SimulationError(f"seed {seed!r}: expected a whole number from 0")
     if jobs is not None and jobs < 1:
         raise SimulationError(f"jobs {jobs}: expected the number of processes, 1 or more")
+    try:
+        off = checked_cues(cues_off)
+    except ValueError as error:
+        raise SimulationError(str(error)) from None
     settings = Settings(
         database, seed, *layout.counts.scaled(subjects, clips), _checked_size(resolution or layout.resolution),
-        length_matched, asymmetry, _checked_length(max_length_s), confounds,
+        length_matched, asymmetry, _checked_length(max_length_s), confounds, off,
     )  # fmt: skip
     production = Production(settings=settings, layout=layout)
     roster = production.roster()
@@ -150,6 +164,8 @@ def simulate(
     _claim(root, production)
     if layout.write_metadata is not None:
         layout.write_metadata(root, roster, production)
+    if au_traces:
+        readings.write(root, roster, production, MARKER, _provenance(production))
     if not metadata_only:
         _film(root, roster, production, jobs, progress)
     return root
@@ -194,7 +210,9 @@ def _claim(root: Path, production: Production) -> None:
     if marker.is_file():
         try:
             found = json.loads(marker.read_text(encoding="utf-8"))
-            old, new = ({**content, **content["settings"], "settings": None} for content in (found, wanted))
+            old, new = (
+                {"cues_off": [], **content, **content["settings"], "settings": None} for content in (found, wanted)
+            )
         except (ValueError, KeyError, TypeError):
             raise SimulationError(f"{marker}: not written by the simulator; delete {root} and simulate again") from None
         other = "; ".join(f"{key} {old.get(key)!r}, now {new[key]!r}" for key in new if old.get(key) != new[key])
@@ -217,6 +235,9 @@ def _provenance(production: Production) -> dict[str, Any]:
     fields, layout = dataclasses.asdict(production.settings), production.layout
     if not layout.confounds:
         del fields["confounds"]
+    # Databases that were made before there were cues to switch off go on unchanged.
+    cues_off = fields.pop("cues_off")
+    fields |= {"cues_off": list(cues_off)} if cues_off else {}
     rates = list(layout.frame_rates)
     return {
         "simulator": f"smilelab {smilelab.__version__}, simulator {SIMULATOR_VERSION}",

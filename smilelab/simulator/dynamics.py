@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smilelab.simulator.cues import CUES, checked
 from smilelab.simulator.kinematics import (
     AGE_CORRELATION,
     AU6_CORRELATION,
@@ -109,6 +111,7 @@ def draw_clip(
     length_matched: bool = False,
     asymmetry: bool = True,
     length_s: float | None = None,
+    cues_off: Iterable[str] = (),
 ) -> ClipDynamics:
     """Draw one clip: action units, head pose, phases and blinks.
 
@@ -129,6 +132,8 @@ def draw_clip(
         Whether the two sides differ at all. Everything else is the same either way.
     length_s : float, optional
         This clip length in s instead of a drawn one.
+    cues_off : iterable of str
+        Of :data:`smilelab.simulator.cues.CUES`, those that shall not tell the class.
 
     Returns
     -------
@@ -137,8 +142,9 @@ def draw_clip(
     Raises
     ------
     ValueError
-        For an unknown label, a frame rate that is not positive, or a length too short for a smile.
+        For an unknown label or cue, a frame rate that is not positive, or a length too short for a smile.
     """
+    off = checked(cues_off)
     if label not in KINEMATICS:
         raise ValueError(f"label {label!r}: expected 1 (spontaneous) or 0 (posed)")
     if not (np.isfinite(fps) and fps > 0):
@@ -146,37 +152,63 @@ def draw_clip(
     if length_s is not None and not (np.isfinite(length_s) and length_s >= SHORTEST_CLIP):
         raise ValueError(f"length_s {length_s!r}: a smile needs {SHORTEST_CLIP} s or more")
     # A stream for each part: what one part draws, the label above all, cannot shift what another part gets.
-    streams = [np.random.default_rng(seed) for seed in rng.integers(0, 2**63, size=6)]
-    drawn, longer = _draw_length(subject, label, streams[0], length_matched)
-    length = drawn if length_s is None else float(length_s)
+    seeds = rng.integers(0, 2**63, size=6)
+    pose_seed = rng.integers(0, 2**63)
+    anew = _pooled(np.random.default_rng(seeds[0]))
+    of = {cue: anew if cue in off else label for cue in CUES}
+
+    def lasting(as_of: int) -> tuple[float, float]:
+        drawn, longer = _draw_length(subject, as_of, np.random.default_rng(seeds[0]), length_matched)
+        return (drawn if length_s is None else float(length_s)), longer
+
+    @cache
+    def smiling(as_of: int) -> tuple[Curve, float, list[Phase]]:
+        return draw_smile(subject, as_of, *lasting(as_of), np.random.default_rng(seeds[1]))
+
+    length, (smile, drawn_amplitude, phases) = lasting(of["timing"])[0], smiling(of["timing"])
     times = np.arange(max(2, round(length * fps)), dtype=np.float64) / fps
-    smile, amplitude, phases = draw_smile(subject, label, length, longer, streams[1])
-    blinks = _draw_blinks(phases[-1], length, streams[2])
+    blinks = _draw_blinks(phases[-1], length, lasting(of["eyelids"])[0], np.random.default_rng(seeds[2]))
+    level = _level(of["cheeks"], smiling(of["cheeks"])[1])
 
     units = np.zeros((len(times), len(AU_COLUMNS)))
     units[:, 2:4] = smile(times)[:, None]
-    units[:, 0:2] = _draw_au6(label, smile, amplitude, phases, length, streams[3])(times)[:, None]
-    units[:, 4:6] = _draw_mouth(label, smile, amplitude, streams[4])(times)
+    if of["amplitude"] != of["timing"]:
+        units[:, 2:4] *= smiling(of["amplitude"])[1] / drawn_amplitude
+    cheeks = _draw_au6(of["cheeks"], level, smile, drawn_amplitude, phases, length, np.random.default_rng(seeds[3]))
+    units[:, 0:2] = cheeks(times)[:, None]
+    units[:, 4:6] = _draw_mouth(of["texture"], smile, drawn_amplitude, np.random.default_rng(seeds[4]))(times)
     units[:, 6] = lid_closure(times, blinks)
-    units[:, :4] *= 1 + 0.5 * _draw_sides(subject, label, streams[5], asymmetry)
-    pose = draw_pose(times, np.random.default_rng(rng.integers(0, 2**63)))
+    units[:, :4] *= 1 + 0.5 * _draw_sides(subject, of["asymmetry"], np.random.default_rng(seeds[5]), asymmetry)
+    pose = draw_pose(times, np.random.default_rng(pose_seed))
     return ClipDynamics(
         times, np.clip(units, 0, 5).astype(np.float32), pose.astype(np.float32), label, tuple(phases), tuple(blinks)
     )
 
 
+def _pooled(rng: Rng) -> int:
+    """A class as often as it occurs among all clips."""
+    return int(rng.random() < SPONTANEOUS_SHARE)
+
+
 def _draw_length(subject: SubjectDynamics, label: int, rng: Rng, matched: bool) -> tuple[float, float]:
     """The clip's length in s, and how long it is for its class, standard normal."""
-    pooled = int(rng.random() < SPONTANEOUS_SHARE)
+    pooled = _pooled(rng)
     own = pooled if matched else label
     (mean, sd), icc = KINEMATICS[own].log_length, KINEMATICS[own].icc[1]
     effect = np.sqrt(icc) * subject.length[own] + np.sqrt(1 - icc) * rng.standard_normal()
     return float(np.clip(np.exp(mean + sd * effect), *LENGTH_LIMITS)), float(effect)
 
 
-def _draw_au6(label: int, smile: Curve, amplitude: float, phases: list[Phase], length: float, rng: Rng) -> Curve:
+def _level(label: int, amplitude: float) -> float:
+    """How large AU12 is for its class, standard normal."""
     of = KINEMATICS[label]
-    level = np.clip((amplitude - of.amplitude[0]) / of.amplitude[1], -2.5, 2.5)
+    return float(np.clip((amplitude - of.amplitude[0]) / of.amplitude[1], -2.5, 2.5))
+
+
+def _draw_au6(
+    label: int, level: float, smile: Curve, amplitude: float, phases: list[Phase], length: float, rng: Rng
+) -> Curve:
+    of = KINEMATICS[label]
     z = AU6_CORRELATION * level + np.sqrt(1 - AU6_CORRELATION**2) * rng.standard_normal()
     size = float(np.clip(of.amplitude_au6[0] + of.amplitude_au6[1] * z, 0.1, 4.5))
     earliest = 0.01 - phases[0].onset_s
@@ -204,9 +236,10 @@ def _draw_mouth(label: int, smile: Curve, amplitude: float, rng: Rng) -> Curve:
     )
 
 
-def _draw_blinks(last: Phase, length: float, rng: Rng) -> list[float]:
+def _draw_blinks(last: Phase, length: float, counted: float, rng: Rng) -> list[float]:
+    """Times of blinks in a clip of some length, as many as in one of the length `counted`."""
     blinks: list[float] = []
-    for _ in range(rng.poisson(BLINKS[0] + BLINKS[1] * length)):
+    for _ in range(rng.poisson(BLINKS[0] + BLINKS[1] * counted)):
         for _attempt in range(8):
             around_end = rng.random() < BLINKS_AT_END
             time = last.offset_s + 0.25 + 0.35 * rng.standard_normal() if around_end else rng.uniform(0, length)

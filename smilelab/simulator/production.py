@@ -34,6 +34,7 @@ class Settings:
     asymmetry: bool = True
     max_length_s: float | None = None
     confounds: bool = True
+    cues_off: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ def one_smile(clip: Clip, production: Production) -> ClipDynamics:
     def drawn(length_s: float | None) -> ClipDynamics:
         return draw_clip(
             subject, clip.label, fps, production.rng(2, clip.code, clip.number, 0), length_s=length_s,
-            length_matched=settings.length_matched, asymmetry=settings.asymmetry,
+            length_matched=settings.length_matched, asymmetry=settings.asymmetry, cues_off=settings.cues_off,
         )  # fmt: skip
 
     dynamics, limit = drawn(None), settings.max_length_s

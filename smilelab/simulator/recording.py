@@ -5,6 +5,8 @@ Smiles are those of `draw_clip`; gaps, blinks between smiles and the pose follow
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from smilelab.datasets.labels import NEUTRAL
@@ -30,6 +32,7 @@ def draw_recording(
     smiles: int | None = None,
     length_matched: bool = False,
     asymmetry: bool = True,
+    cues_off: Iterable[str] = (),
 ) -> ClipDynamics:
     """Draw a recording of several smiles.
 
@@ -49,6 +52,7 @@ def draw_recording(
         How many at most; the recording ends soon after the last. By default as many as fit, and the recording is as
         long as it may be.
     length_matched, asymmetry : bool
+    cues_off : iterable of str
         As of `draw_clip`, for each smile.
 
     Returns
@@ -71,8 +75,9 @@ def draw_recording(
     def smile(longest_s: float | None = None) -> ClipDynamics:
         own = np.random.default_rng(seed)
         return draw_clip(
-            subject, label, FINE, own, length_matched=length_matched, asymmetry=asymmetry, length_s=longest_s
-        )
+            subject, label, FINE, own, length_matched=length_matched, asymmetry=asymmetry, length_s=longest_s,
+            cues_off=cues_off,
+        )  # fmt: skip
 
     placed: list[tuple[float, ClipDynamics]] = []
     start = float(gaps.uniform(*GAP))

@@ -104,6 +104,7 @@ def dynamics(clip: Clip, production: Production) -> ClipDynamics:
     return draw_recording(
         production.subject(clip), clip.label, fps, rng, length_s=limit if posed else min(MOVIE_S, limit),
         smiles=commands if posed else None, length_matched=settings.length_matched, asymmetry=settings.asymmetry,
+        cues_off=settings.cues_off,
     )  # fmt: skip
 
 
