@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from smilelab import __version__
+from smilelab.cli_simulate import fail, simulate
 
 _HELP = """Spontaneous or posed? The companion to Lee & Lee 2020 and Yang et al. 2020.
 
@@ -35,86 +36,7 @@ def main() -> None:
     """Entry point."""
 
 
-@main.command()
-@click.argument("database", metavar="bbc|mmi|spos|recordings|uva-nemo|all")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--subjects",
-    "people",
-    multiple=True,
-    metavar="N|NAME=N",
-    help="Number of subjects; by default as in the real database. With all: of one of them, again for another.",
-)
-@click.option("--clips", type=click.IntRange(min=1), help="Number of clips; by default as many as fit the subjects.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--size", default="", metavar="WxH", help="Size of the videos; by default each database has its own.")
-@click.option("--max-length", type=float, metavar="S", help="Longest clip in seconds; longer ones are made this long.")
-@click.option("--length-matched", is_flag=True, help="Clip length says nothing about the class.")
-@click.option("--no-asymmetry", is_flag=True, help="Left and right move alike.")
-@click.option("--no-confounds", is_flag=True, help="In mmi, frame rate and size say nothing about the class.")
-@click.option(
-    "--cue-off",
-    "cues_off",
-    multiple=True,
-    metavar="NAME",
-    help="timing, amplitude, eyelids, cheeks, texture or asymmetry says nothing about the class; can be repeated.",
-)
-@click.option("--metadata-only", is_flag=True, help="Write no videos; bbc and spos hold nothing else.")
-@click.option("--au-traces", is_flag=True, help="Also what a detector reads of the action units, in DIR-aus.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes; all cores by default.")
-def simulate(
-    database: str,
-    folder: Path,
-    people: tuple[str, ...],
-    clips: int | None,
-    seed: int,
-    size: str,
-    max_length: float | None,
-    length_matched: bool,
-    no_asymmetry: bool,
-    no_confounds: bool,
-    cues_off: tuple[str, ...],
-    metadata_only: bool,
-    au_traces: bool,
-    jobs: int | None,
-) -> None:
-    """Make a simulated database in the layout of the real one, with ground truth beside it in DIR-truth.
-
-    With all, every database gets a folder of its name in DIR.
-    """
-    from smilelab.simulator import databases as simulator
-    from smilelab.simulator.au_traces import folder as traces_folder
-
-    together = database == "all"
-    if together and clips is not None:
-        raise click.BadParameter("found it with all; expected one database, or --subjects.", param_hint="--clips")
-    resolution, subjects = _size(size), _subjects(people, simulator.names() if together else [database], together)
-    for name in simulator.names() if together else [database]:
-        if together and metadata_only and not au_traces and not simulator.has_metadata(name):
-            click.echo(f"{name}: left out, it holds no metadata")
-            continue
-        try:
-            made = simulator.simulate(
-                name,
-                folder / name if together else folder,
-                subjects=subjects.get(name),
-                clips=clips,
-                seed=seed,
-                resolution=resolution,
-                length_matched=length_matched,
-                asymmetry=not no_asymmetry,
-                max_length_s=max_length,
-                confounds=not no_confounds,
-                cues_off=cues_off,
-                metadata_only=metadata_only,
-                au_traces=au_traces,
-                jobs=jobs,
-            )
-        except (ValueError, OSError) as error:
-            _fail(error)
-        click.echo(f"{made}: simulated {name}{', metadata only' if metadata_only else ''}")
-        if au_traces:
-            click.echo(f"{traces_folder(made)}: its traces of action units")
+main.add_command(simulate)
 
 
 @main.command()
@@ -132,7 +54,7 @@ def check(folder: Path, name: str | None) -> None:
         found = [(name, folder)] if name else datasets.find(folder)
         if not found:
             known = "\n".join(f"  {known}: {datasets.kind(known).layout}" for known in datasets.names())
-            _fail(f"{folder}: no database found, here or in the folders below; expected one of\n{known}")
+            fail(f"{folder}: no database found, here or in the folders below; expected one of\n{known}")
         failed = False
         for known, place in found:
             try:
@@ -149,7 +71,7 @@ def check(folder: Path, name: str | None) -> None:
             if database.require_videos:
                 click.echo(f"Next: smilelab preprocess {known} {place}")
     except (ValueError, OSError) as error:
-        _fail(error)
+        fail(error)
     sys.exit(1 if failed else 0)
 
 
@@ -168,7 +90,7 @@ def moments(folder: Path, openface: Path | None, neutral: str, jobs: int | None)
     try:
         found = _moments(datasets.open("recordings", folder), openface, neutral, jobs)
     except (ValueError, OSError) as error:
-        _fail(error)
+        fail(error)
     for name, count in found.counts().items():
         click.echo(f"{count} {name} smiles")
     click.echo(f"{len(found.neutral)} neutral faces, {len(found.failures)} remarks in {found.path.parent}")
@@ -223,7 +145,7 @@ def preprocess(
         traced = opened.medium == "trace"
         store = build_traces(source, stores) if traced else build(source, recipe, stores, jobs=jobs)
     except (ValueError, OSError) as error:
-        _fail(error)
+        fail(error)
     clips = int((store.manifest["kind"] != "neutral").sum())
     faces = f", {len(store.neutral)} neutral faces" if clips < len(store.manifest) else ""
     click.echo(f"{store.path}: {len(store.usable)} of {clips} clips usable{faces}")
@@ -253,7 +175,7 @@ def reproduce(profile: str, only: tuple[str, ...], databases: tuple[str, ...]) -
             datasets.open(name, place)
         run(profile, only=only, databases=folders, say=lambda line: click.echo(f"smilelab: {line}", err=True))
     except (NotebookError, ValueError, OSError) as error:
-        _fail(error)
+        fail(error)
     load_makers()
     gallery = Gallery(profile, home() / "figures", home())
     made = (gallery.status()["state"] == "made").sum()
@@ -293,7 +215,7 @@ def status(chosen: str | None, jobs: int | None) -> None:
         for row in failed.to_dict("records"):
             click.echo(f"  {row['run']}: {row['error']}")
     except (ValueError, OSError) as error:
-        _fail(error)
+        fail(error)
 
 
 @main.command()
@@ -311,7 +233,7 @@ def site(profiles: tuple[str, ...], out: Path | None) -> None:
     try:
         made = build(home(), out, profiles)
     except (SiteError, ValueError, OSError) as error:
-        _fail(error)
+        fail(error)
     for remark in made.remarks:
         click.echo(f"smilelab: left out: {remark}", err=True)
     click.echo(f"{made.index}: {', '.join(made.profiles)}; {made.pages} pages, {made.size / 1e6:.1f} MB")
@@ -333,7 +255,7 @@ def predict(videos: tuple[str, ...], weights_file: Path | None, as_json: bool) -
     try:
         weights = load_weights(weights_file)
     except WeightsError as error:
-        _fail(error)
+        fail(error)
     predictions = []
     for video in videos:
         predictions.append(score(video, weights))
@@ -369,7 +291,7 @@ def export(run: str, file: Path) -> None:
         export_weights(result, fitting[0], file)
         card = model_card.write_card(file)
     except (ValueError, OSError) as error:
-        _fail(error)
+        fail(error)
     click.echo(f"{file}: weights of run {run}; {card.name} says what they are")
 
 
@@ -378,29 +300,3 @@ def _moments(database: Any, openface: Path | None, neutral: str, jobs: int | Non
     from smilelab.preprocess.moments import find
 
     return find(database, home() / "data" / "moments", openface=openface, neutral=neutral, jobs=jobs)  # type: ignore[arg-type]
-
-
-def _subjects(given: tuple[str, ...], names: list[str], together: bool) -> dict[str, int]:
-    """Number of subjects by database, of "12" for the one database or "uva-nemo=60" for one of several."""
-    found = {}
-    for text in given:
-        name, separator, number = text.rpartition("=")
-        if not number.isdecimal() or int(number) < 1 or bool(separator) != together or (together and name not in names):
-            expected = f"NAME=N with NAME one of {', '.join(names)}" if together else "a whole number from 1"
-            raise click.BadParameter(f"found {text!r}, expected {expected}.", param_hint="--subjects")
-        found[name or names[0]] = int(number)
-    return found
-
-
-def _size(text: str) -> tuple[int, int] | None:
-    if not text:
-        return None
-    width, separator, height = text.lower().partition("x")
-    if not separator or not (width.isdigit() and height.isdigit()):
-        raise click.BadParameter(f"found {text!r}, expected WxH such as 640x360.", param_hint="--size")
-    return int(width), int(height)
-
-
-def _fail(error: Any) -> NoReturn:
-    click.echo(f"smilelab: {error}", err=True)
-    sys.exit(1)

@@ -17,7 +17,7 @@ FLOORS = [
     {"simulator", "protocols", "specs", "parts", "fitting", "plans", "results", "runs", "explain"},
     {"artifacts", "prediction", "model_card"},
     {"notebooks", "inspector"},
-    {"cli"},
+    {"cli", "cli_simulate"},
 ]
 FLOOR_OF = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 

@@ -30,8 +30,9 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from smilelab import models, scoring, signals
-from smilelab.artifacts import dmarker, timed_pipelines
+from smilelab.artifacts import timed_pipelines
 from smilelab.artifacts.timed_pipelines import EVERY_FRAME, FORWARD, KEY_FRAMES, LANDMARKS, SVM, Clip, Stopwatch
+from smilelab.baselines import landmark_signals, phase_features
 from smilelab.clips import ClipStore
 from smilelab.datasets import Database, UvaNemo
 from smilelab.files import write_atomically
@@ -51,7 +52,10 @@ _ABOUT = {
     **{"length_s": "length_s", "fps": "fps_source", "width": "width", "height": "height"},
     **{"frames": "decoded", "sampled": "sampled"},
 }
-_TIMED = (timed_pipelines, dmarker, signals, scoring, video, sources, crops, faces, tracks)
+_TIMED = (
+    *(timed_pipelines, landmark_signals, phase_features, signals, scoring),
+    *(video, sources, crops, faces, tracks),
+)
 _NOISE = 1.0  # standard deviations
 _SWAPPED = 0.2
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from smilelab import training
-from smilelab.artifacts import dmarker
+from smilelab.baselines import landmark_signals, phase_features
 from smilelab.preprocess import video
 from smilelab.preprocess.crops import crop
 from smilelab.preprocess.faces import Choice, FaceTracker
@@ -131,9 +131,9 @@ def landmark_features(clip: Clip, find: str, watch: Stopwatch) -> NDArray[np.flo
     with watch.stage(NORMALISE):
         points = face_coordinates(np.stack([landmarks for _, landmarks in seen]))
     with watch.stage(SIGNALS):
-        signals = dmarker.smoothed(dmarker.amplitudes(points))
+        signals = landmark_signals.smoothed(landmark_signals.amplitudes(points))
     with watch.stage(STATISTICS):
-        return dmarker.statistics(signals, np.array([at for at, _ in seen]))
+        return phase_features.statistics(signals, np.array([at for at, _ in seen]))
 
 
 def end_to_end(clip: Clip, recipe: Recipe, model: nn.Module, watch: Stopwatch) -> NDArray[np.uint8] | None:

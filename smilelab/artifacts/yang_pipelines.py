@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from smilelab.artifacts import dmarker, drawing, stage_times, timed_pipelines
+from smilelab.artifacts import drawing, stage_times, timed_pipelines
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.drawing import arrow, box
 from smilelab.artifacts.product import Product, database_label
 from smilelab.artifacts.stage_times import END_TO_END, StageTimes
 from smilelab.artifacts.timed_pipelines import EVERY_FRAME, FORWARD, KEY_FRAMES, SVM
+from smilelab.baselines import landmark_signals, phase_features
 from smilelab.clips import ClipStore
 from smilelab.preprocess.crops import crop, face_pose, pose_box
 from smilelab.preprocess.recipe import Recipe
@@ -62,13 +63,13 @@ def _example() -> _Example:
     poses = list(zip(clip.action_units, clip.pose, strict=True))
     landmarks = np.array([renderer.landmarks(units, pose) for units, pose in poses], np.float64)
     # The smile at its first frame, half way up, and at its height between blinks.
-    lips, lids, _ = dmarker.amplitudes(face_coordinates(landmarks)).mean(1)
+    lips, lids, _ = landmark_signals.amplitudes(face_coordinates(landmarks)).mean(1)
     top = int(np.where(lids > _OPEN * np.median(lids), lips, 0).argmax())
     shown = [0, int(np.abs(lips[:top] - (lips[0] + lips[top]) / 2).argmin()), top]
     return _Example(np.asarray(clip.times, float), landmarks, [renderer.render(*poses[at]) for at in shown], shown)
 
 
-@makes("yang2020-fig1", drawing, stage_times, timed_pipelines, dmarker)
+@makes("yang2020-fig1", drawing, stage_times, timed_pipelines, landmark_signals, phase_features)
 def yang2020_fig1(times: StageTimes | None = None, *, store: ClipStore | None = None) -> Product:
     """Yang Figure 1: what a landmark pipeline and the end-to-end one do with a clip, and how long each step takes.
 
@@ -106,7 +107,7 @@ def yang2020_fig1(times: StageTimes | None = None, *, store: ClipStore | None = 
 def _hand_crafted(figure: Figure, axes: Axes, y: float, times: StageTimes | None) -> None:
     example = _example()
     points = face_coordinates(example.landmarks)
-    signals = dmarker.smoothed(dmarker.amplitudes(points))
+    signals = landmark_signals.smoothed(landmark_signals.amplitudes(points))
     steps = (
         ("decode\nevery frame", timed_pipelines.DECODE),
         ("find the face,\n68 landmarks", ""),

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from smilelab.artifacts import dmarker, method_costs, stage_times, timed_pipelines
+from smilelab.artifacts import method_costs, stage_times, timed_pipelines
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.numbers import reported
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
@@ -23,6 +23,7 @@ from smilelab.artifacts.timed_pipelines import EVERY_FRAME, FORWARD, KEY_FRAMES,
 from smilelab.artifacts.yang_methods import Measured
 from smilelab.artifacts.yang_pipelines import yang2020_fig1 as yang2020_fig1
 from smilelab.artifacts.yang_rows import Results
+from smilelab.baselines import landmark_signals, phase_features
 from smilelab.clips import ClipStore
 from smilelab.datasets import Database
 from smilelab.options import TrainingOptions
@@ -120,7 +121,7 @@ def seconds_per_clip_and_epoch(results: Results) -> float | None:
     return sum(effort.wall if math.isnan(effort.processor) else effort.processor for effort in efforts) / seen
 
 
-@makes("yang2020-time", stage_times, timed_pipelines, dmarker, method_costs)
+@makes("yang2020-time", stage_times, timed_pipelines, landmark_signals, phase_features, method_costs)
 def yang2020_time(
     database: Database,
     store: ClipStore,
@@ -243,8 +244,8 @@ def _notes(times: StageTimes, results: Results, label: str) -> list[str]:
         "Nothing is scaled to the paper's hardware (one V100, one Xeon Platinum 8268).",
         "Landmark pipeline: every frame is decoded and gets 68 landmarks by dlib. The detector sees frames shrunken "
         "to 360 px on their short side, as in our preprocessing, not at full size. Signals of lip corners, eyelids and "
-        f"cheeks, {dmarker.STATISTICS} statistics each in three phases, linear SVM, whose fit is timed on nine tenths "
-        f"of {CLIPS} rows: the measured ones repeated with noise. The paper does not say what its 28 hours include.",
+        f"cheeks, {phase_features.STATISTICS} statistics each in three phases, linear SVM, whose fit is timed on nine "
+        f"tenths of {CLIPS} rows: the measured ones repeated with noise. The paper does not say what its 28 hours include.",
         f"End to end: {times.settings['recipe']['fps']:g} frames per second, the detector on key frames, the network "
         "applied to one clip at a time. 'together' ends with the decision; learning is counted in the protocol alone.",
         f"The landmark pipeline looks at {every:.0f} frames a clip and the end-to-end one at {sampled:.0f}. To find "

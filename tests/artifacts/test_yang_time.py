@@ -7,10 +7,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from smilelab import datasets, models, runs, specs
-from smilelab.artifacts import dmarker, stage_times, timed_pipelines, yang_time
+from smilelab.artifacts import stage_times, timed_pipelines, yang_time
 from smilelab.artifacts.product import NOT_RUN
 from smilelab.artifacts.stage_times import CLIPS, END_TO_END, FOLDS, StageTimes
 from smilelab.artifacts.timed_pipelines import EVERY_FRAME, KEY_FRAMES, Clip, Stopwatch
+from smilelab.baselines import phase_features
 from smilelab.effort import Effort
 from smilelab.options import TrainingOptions
 from smilelab.preprocess.build import build
@@ -47,7 +48,7 @@ def pretended(monkeypatch):
             with watch.stage(find if stage == "find" else stage):
                 pass
         generator = np.random.default_rng(sum(map(ord, clip.clip_id)))
-        return generator.standard_normal(3 * 3 * dmarker.STATISTICS)
+        return generator.standard_normal(3 * 3 * phase_features.STATISTICS)
 
     def end_to_end(clip, recipe, model, watch):
         called.append((clip.clip_id, END_TO_END))
