@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from smilelab.artifacts.study import Study
+from smilelab.artifacts.study import TRACES, Study
+from smilelab.clips import ClipStore
 from smilelab.datasets.splits import SplitError
+from smilelab.models.realsmilenet import SIZE
 from smilelab.options import TrainingOptions
 from smilelab.preprocess.build import Recipe
 from smilelab.protocols import ELSEWHERE
 from smilelab.specs import RunSpec, specify
 
 __all__ = ["ClipStudy"]
-
-_PLAIN_SIZE = 48
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,27 @@ class ClipStudy:
     folds: Sequence[int] = field(default=())
     trials: int = 1
 
+    def stores(self, databases: Iterable[str]) -> dict[str, ClipStore]:
+        """Clips of each of some databases that has pictures: action-unit traces are nothing for these networks.
+
+        Parameters
+        ----------
+        databases : iterable of str
+
+        Returns
+        -------
+        dict of str to ClipStore
+
+        Raises
+        ------
+        ValueError
+            None of them has pictures, or none is named.
+        """
+        found = {name: self.study.store(name) for name in dict.fromkeys(databases) if name != TRACES}
+        if not found:
+            raise ValueError("found no database of pictures to train on, expected one at least; see train_on.")
+        return found
+
     def specs(
         self, database: str, model: str = "realsmilenet", *, recipe: Recipe | None = None, **fields: Any
     ) -> list[RunSpec]:
@@ -66,7 +87,7 @@ class ClipStudy:
         store = self.study.store(database, recipe)
         size = (recipe or self.study.recipe).size
         tests = [self.study.store(name, recipe) for name in fields.pop("tests", ())]
-        own = {} if size == _PLAIN_SIZE else {"size": size}
+        own = {} if size == SIZE else {"size": size}
         common = {"training": self.training, "selection": self.selection, "folds": self.folds, "trials": self.trials}
         common |= {"model": model, "model_options": tuple(own.items())}
         try:

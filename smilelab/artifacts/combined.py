@@ -23,6 +23,7 @@ from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.artifacts.yang_rows import Cell, Results, notes_of, p_value, paired, points
 from smilelab.clips import ClipStore
 from smilelab.datasets import SPONTANEOUS
+from smilelab.models.realsmilenet import SIZE
 from smilelab.runs import predictions_of
 from smilelab.specs import RunSpec
 
@@ -36,7 +37,6 @@ _STYLE: dict[AnchorRule, tuple[str, str]] = {
     "neutral": ("#0072b2", "s"),
     "posed": ("#d55e00", "^"),
 }
-_SIDE = 48  # of RealSmileNet's input, px
 _Key = tuple[str, AnchorRule]
 
 
@@ -208,8 +208,8 @@ def _settings(network: str, spec: RunSpec) -> dict[str, str]:
     options, cut = dict(spec.model_options), spec.windows
     with torch.device("meta"):  # shapes alone: no weights are drawn
         model = models.build(spec.model, **options)
-    side = int(getattr(model, "size", options.get("size", _SIDE)))
-    smaller = lee_rows.reduced(spec) if network == "3D DenseNet" else f"size {side}" if side != _SIDE else ""
+    side = int(getattr(model, "size", options.get("size", SIZE)))
+    smaller = lee_rows.reduced(spec) if network == "3D DenseNet" else f"size {side}" if side != SIZE else ""
     taken = "whole clips" if cut is None else f"windows of {cut.length} frames, {-(-cut.length // cut.every)} taken,"
     return {
         "model": spec.model,

@@ -245,7 +245,8 @@ def _notes(times: StageTimes, results: Results, label: str) -> list[str]:
         "Landmark pipeline: every frame is decoded and gets 68 landmarks by dlib. The detector sees frames shrunken "
         "to 360 px on their short side, as in our preprocessing, not at full size. Signals of lip corners, eyelids and "
         f"cheeks, {phase_features.STATISTICS} statistics each in three phases, linear SVM, whose fit is timed on nine "
-        f"tenths of {CLIPS} rows: the measured ones repeated with noise. The paper does not say what its 28 hours include.",
+        f"tenths of {CLIPS} rows: the measured ones repeated with noise. The paper does not say what its 28 hours "
+        "include.",
         f"End to end: {times.settings['recipe']['fps']:g} frames per second, the detector on key frames, the network "
         "applied to one clip at a time. 'together' ends with the decision; learning is counted in the protocol alone.",
         f"The landmark pipeline looks at {every:.0f} frames a clip and the end-to-end one at {sampled:.0f}. To find "

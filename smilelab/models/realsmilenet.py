@@ -16,6 +16,8 @@ from smilelab.models.convlstm import ConvLSTM
 from smilelab.models.convolution import BlockConvolution, BlockMean, RowConvolution
 from smilelab.models.inputs import check_input
 
+SIZE = 48  # side of the input in pixels, where nothing else is said
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -324,7 +326,9 @@ class RealSmileNet(SmileNet):
        Spontaneous and Posed Smile Recognition. ACCV 2020.
     """
 
-    def __init__(self, *, size: int = 48, tsa: bool = True, feature_dropout: float = 0.2, dropout: float = 0.5) -> None:
+    def __init__(
+        self, *, size: int = SIZE, tsa: bool = True, feature_dropout: float = 0.2, dropout: float = 0.5
+    ) -> None:
         self.check_size(size)
         encoder = Encoder(tsa=tsa, fpn=partial(FeatureProcessing, dropout=feature_dropout))
         super().__init__(size, encoder, Head(encoder.convlstm.hidden_channels, size // 4, dropout=dropout))

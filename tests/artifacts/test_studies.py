@@ -43,6 +43,14 @@ def study(tmp_path, monkeypatch):
     return made
 
 
+def test_networks_are_trained_on_pictures_alone_and_on_some(study):
+    clips = ClipStudy(study, OPTIONS, "last")
+    assert list(clips.stores(["bbc", "au-traces", "uva-nemo", "bbc"])) == ["bbc", "uva-nemo"]
+    for none in ([], ["au-traces"]):
+        with pytest.raises(ValueError, match="found no database of pictures to train on"):
+            clips.stores(none)
+
+
 def test_a_plan_is_told_and_its_results_come_back_by_key(study):
     clips = ClipStudy(study, OPTIONS, "last", folds=[1, 2])
     wanted = {

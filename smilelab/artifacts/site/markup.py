@@ -67,13 +67,19 @@ def tidy(soup: BeautifulSoup, pictures: Pictures, alt: str) -> None:
     for tag in soup.find_all(_ACTIVE):
         tag.decompose()
     for tag in soup.find_all(True):
-        for name in [name for name in tag.attrs if name.startswith("on") or name in ("style", "border")]:
+        for name in [name for name in tag.attrs if _acts(name, str(tag[name]))]:
             del tag[name]
     for image in soup.find_all("img"):
         _picture(soup, image, pictures, alt)
     for table in soup.find_all("table"):
         _scrolls(soup, table)
     name_headings(soup)
+
+
+def _acts(name: str, value: str) -> bool:
+    """Whether an attribute runs a script, also with the blanks that browsers skip in an address, or sets a style."""
+    script = name.endswith("href") and re.sub(r"[\x00-\x20]", "", value).lower().startswith("javascript:")
+    return name.startswith("on") or name in ("style", "border") or script
 
 
 def name_headings(soup: BeautifulSoup) -> None:
