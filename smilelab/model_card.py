@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 from safetensors import safe_open
-from scipy.stats import binomtest
 
 from smilelab import prediction
 from smilelab.artifacts.gallery import markdown
@@ -170,13 +169,9 @@ def _limits(simulated: bool) -> str:
 
 def _result(told: Mapping[str, Any]) -> list[str]:
     sentence = f"{str(told['trained_on'])[:1].upper()}{str(told['trained_on'])[1:]}."
-    scores = told.get("scores")
-    if scores is None:
-        return [
-            sentence,
-            "The interval over subjects was not kept with these weights. So few clips say little: "
-            + _clopper(sentence),
-        ]
+    if "scores" not in told:
+        raise prediction.WeightsError("the weights lack the scores of their run; export them anew.")
+    scores = told["scores"]
 
     def shown(name: str) -> str:
         return percent(*(scores[key] for key in (name, f"{name}_low", f"{name}_high")))
@@ -194,18 +189,6 @@ def _result(told: Mapping[str, Any]) -> list[str]:
         " The interval holds the majority: this fold alone does not show that it learned anything." if inside else ""
     )
     return [sentence, markdown(pd.DataFrame([table])), f"Intervals are bootstraps over subjects.{verdict}"]
-
-
-def _clopper(sentence: str) -> str:
-    """Interval of a share of clips, read off the sentence that states accuracy and number of clips."""
-    accuracy, _, rest = sentence.rpartition(": ")[2].partition(" % of ")
-    count = int(rest.partition(" ")[0])
-    right = round(float(accuracy) / 100 * count)
-    low, high = binomtest(right, count).proportion_ci(0.95, method="exact")
-    return (
-        f"{right} of {count} has a 95 % interval of {100 * low:.0f} to {100 * high:.0f} % even if they were "
-        "independent (Clopper-Pearson), which clips of one person are not."
-    )
 
 
 def _input(told: Mapping[str, Any]) -> str:

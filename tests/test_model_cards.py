@@ -95,17 +95,6 @@ def test_scores_are_shown_with_their_intervals_where_the_file_has_them(exported,
     assert "holds the majority" not in card
 
 
-def test_without_scores_the_interval_is_that_of_the_clips_and_says_so(exported, tmp_path):
-    said = (
-        "simulated videos in the layout of x, 9 clips; accuracy on the unseen subjects of fold 1: 90.0 % of 10 clips, "
-    )
-    told = {name: text for name, text in metadata(exported).items() if name != "scores"}
-    path = tmp_path / "w.safetensors"
-    save_file(load_file(exported), path, metadata=told | {"trained_on": f"{said}majority 50.0 %"})
-    # Exact binomial limits of 9 of 10 in every table of them: 55.5 and 99.7 %.
-    assert "9 of 10 has a 95 % interval of 55 to 100 %" in model_card.card(path)
-
-
 def test_weights_of_real_videos_are_not_called_simulated(exported, tmp_path):
     card = model_card.card(altered(exported, tmp_path / "w.safetensors", simulated="false", provenance="{}"))
     assert "imulated faces" not in card
@@ -131,7 +120,8 @@ def test_what_are_no_weights_have_no_card(tmp_path, exported):
     with pytest.raises(prediction.WeightsError, match="no such file"):
         model_card.card(tmp_path / "none.safetensors")
     path = tmp_path / "old.safetensors"
-    told = {name: text for name, text in metadata(exported).items() if name != "spec"}
-    save_file(load_file(exported), path, metadata=told)
-    with pytest.raises(prediction.WeightsError, match="lack the specification"):
-        model_card.card(path)
+    for lacking, said in (("spec", "lack the specification"), ("scores", "lack the scores")):
+        told = {name: text for name, text in metadata(exported).items() if name != lacking}
+        save_file(load_file(exported), path, metadata=told)
+        with pytest.raises(prediction.WeightsError, match=said):
+            model_card.card(path)

@@ -28,6 +28,8 @@ __all__ = [
     "prepared",
 ]
 
+_shown: list[Inspector] = []
+
 
 def inspect(
     profile: str = "smoke",
@@ -40,7 +42,8 @@ def inspect(
 ) -> Inspector | Album:
     """Open the inspector on the clips that a profile has preprocessed.
 
-    Nothing is simulated or preprocessed, but where there is no finished store at all, two clips as an example.
+    The inspector that was made before is closed. Nothing is simulated or preprocessed, but where there is no finished
+    store at all, two clips as an example.
 
     Parameters
     ----------
@@ -77,6 +80,9 @@ def inspect(
     study = Study(profile, databases=databases, simulated=simulated, recipe=recipes[0], jobs=jobs)
     shelves, faults = prepared(study, include, recipes)
     shelves = shelves or [example(study)]
-    return (
-        Album(shelves, study.runs_root, faults=faults) if headless() else Inspector(shelves, study.home, faults=faults)
-    )
+    if headless():
+        return Album(shelves, study.runs_root, faults=faults)
+    while _shown:
+        _shown.pop().close()
+    _shown.append(Inspector(shelves, study.home, faults=faults))
+    return _shown[0]

@@ -11,6 +11,7 @@ from IPython import get_ipython
 from IPython.display import Image
 from matplotlib.figure import Figure
 
+from smilelab.clips import ClipStoreError
 from smilelab.inspector import picture as drawing
 from smilelab.inspector import scores
 from smilelab.inspector.clip import InspectionError, OpenedClip, of_store
@@ -18,8 +19,6 @@ from smilelab.inspector.scores import MAPS, Scorer
 from smilelab.inspector.shelves import Shelf
 
 __all__ = ["Album", "as_image", "headless", "height_of_smile"]
-
-_MOST_NETWORKS = 8
 
 
 def headless() -> bool:
@@ -73,14 +72,22 @@ class Album:
         IPython.display.Image
         """
         for shelf in self.shelves:
+            if shelf.store.usable.empty:
+                print(f"{shelf.label}: no clip of it can be shown; see why in the store's manifest.")
+                continue
             try:
-                clip = of_store(shelf.store, str(shelf.store.usable.index[0]), shelf.source)
-                figure = self.figure(clip, scores.scorers(shelf.store, self.runs, clip.clip_id))
-            except InspectionError as error:
+                image = self._first(shelf)
+            except (InspectionError, ClipStoreError) as error:
                 print(f"{shelf.label}: {error}")
                 continue
+            yield image
+
+    def _first(self, shelf: Shelf) -> Image:
+        clip = of_store(shelf.store, str(shelf.store.usable.index[0]), shelf.source)
+        try:
+            return as_image(self.figure(clip, scores.scorers(shelf.store, self.runs, clip.clip_id)), clip)
+        finally:
             clip.close()
-            yield as_image(figure, clip)
 
     def figure(self, clip: OpenedClip, networks: Sequence[Scorer]) -> Figure:
         """Draw a clip with what the networks say; maps, and the probability over time, are the first one's.
@@ -96,7 +103,7 @@ class Album:
         """
         first = networks[0] if networks else None
         # Networks on windows take as long for a clip as all the others together; the first is enough here.
-        quick = [one for one in networks[:_MOST_NETWORKS] if one is first or one.spec.windows is None]
+        quick = [one for one in networks[: drawing.MOST_NETWORKS] if one is first or one.spec.windows is None]
         kind = None if first is None else next((one for one in MAPS if not scores.why_no_map(first, clip, one)), None)
         return drawing.picture(
             clip,
@@ -106,5 +113,5 @@ class Album:
             over_time=None if first is None else scores.probability_over_time(first, clip),
             overlay=None if first is None or kind is None else scores.overlay_map(first, clip, kind),
             overlay_name=kind or "",
-            anchor=scores.anchor_of(clip.store, clip),
+            anchor=scores.anchor_of(clip),
         )

@@ -70,9 +70,12 @@ class OpenedClip:
         Face box left, top, right, bottom of each crop, px of the upright video frame.
     landmarks : (T, 68, 2) float32
         dlib's points of each crop, px of the upright video frame.
+    bridged : (T,) bool
+        Crops in which no face was found, between two in which it was: boxes and landmarks are interpolated.
     curves : pandas.DataFrame
-        ``time_s``, then the columns of `CURVES`: a row a crop, so that frames without a face have none. Sides are the
-        subject's. ``au06`` is NaN until `measure_au06` was called. See `smilelab.inspector.curves.curves_of`.
+        ``time_s``, then the columns of `CURVES`: a row a crop, so that frames without a face have none; NaN where
+        `bridged`. Sides are the subject's. ``au06`` is NaN until `measure_au06` was called. See
+        `smilelab.inspector.curves.curves_of`.
     phases : Phases
         Onset, apex and offset by the lip corners, s.
     remark : str
@@ -97,6 +100,7 @@ class OpenedClip:
     crop_times: NDArray[np.float64]
     boxes: NDArray[np.float32]
     landmarks: NDArray[np.float32]
+    bridged: NDArray[np.bool_]
     curves: pd.DataFrame
     phases: Phases
     remark: str
@@ -118,7 +122,7 @@ class OpenedClip:
         width : int
             px; larger than the video is not given.
         box, landmarks : bool
-            Whether the face box and the 68 points are drawn. Where the face was lost there are none.
+            Whether the face box and the 68 points are drawn. Where no face was found there are none.
 
         Returns
         -------
@@ -140,7 +144,8 @@ class OpenedClip:
             raise InspectionError(f"{self.clip_id} cannot be shown: {error.reason}.") from None
         crop = self.nearest_crop(at)
         away = abs(float(self.crop_times[crop] - self.times[at]))
-        if not (box or landmarks) or away > float(np.median(np.diff(self.crop_times))) + _EPSILON_S:
+        lost = self.bridged[crop] or away > float(np.median(np.diff(self.crop_times))) + _EPSILON_S
+        if lost or not (box or landmarks):
             return frame.copy()
         return _drawn(
             frame, self.boxes[crop] * scale if box else None, self.landmarks[crop] * scale if landmarks else None
@@ -167,7 +172,8 @@ class OpenedClip:
         except VideoError as error:
             raise InspectionError(f"AU06 of {self.clip_id} cannot be measured: {error.reason}.") from None
         if np.isfinite(cheeks).all(1).any():
-            self.curves = self.curves.assign(au06=estimated(times, self.landmarks, cheeks)["au06"])
+            au06 = estimated(times, self.landmarks, cheeks)["au06"]
+            self.curves = self.curves.assign(au06=np.where(self.bridged, np.nan, au06))
 
     def numbers(self) -> pd.DataFrame:
         """Return the curves, with the ``phase`` of each row ("onset", "apex", "offset" or "")."""
@@ -287,6 +293,9 @@ def _opened(
     if not len(times):
         raise InspectionError(f"{clip_id} cannot be shown: {path.name} is not the video that was preprocessed.")
     curves = curves_of(track["times"] - start, track["landmarks"])
+    phases = signals.phases(curves["lip_corner"], curves["time_s"], longest_in="signal")
+    bridged = np.asarray(track["bridged"], bool)
+    curves.loc[bridged, list(CURVES)] = np.nan
     return OpenedClip(
         title=title,
         clip_id=clip_id,
@@ -302,8 +311,9 @@ def _opened(
         crop_times=track["times"] - start,
         boxes=track["boxes"],
         landmarks=track["landmarks"],
+        bridged=bridged,
         curves=curves,
-        phases=signals.phases(curves["lip_corner"], curves["time_s"], longest_in="signal"),
+        phases=phases,
         remark=str(store.manifest["reason"][clip_id]),
         recipe=Recipe.from_dict(store.recipe),
         store=store,

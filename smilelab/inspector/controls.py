@@ -18,7 +18,7 @@ CAUTION = (
 SPEEDS = {"real time": 1.0, "half speed": 0.5, "quarter speed": 0.25}
 # What a server takes in one message by default; larger ones are dropped, and nobody is told.
 _LIMIT = "uploads up to 10 MB; give the path of larger videos"
-_MAP_NAMES = {"grad-cam": "Grad-CAM", "score-cam": "Score-CAM", "guided": "guided Grad-CAM"}
+_MAP_NAMES = {"grad-cam": "Grad-CAM", "score-cam": "Score-CAM", "guided": "guided backpropagation"}
 _CROP_WIDTH = "272px"
 
 _STYLE = """
@@ -120,7 +120,6 @@ class Controls:
             0, 0, 0, readout=False, description="frame", layout=widgets.Layout(flex="1 1 260px"), style=_narrow(44)
         )
         self.play = widgets.Play(value=0, min=0, max=0, interval=100, step=1)
-        self.linked = widgets.jslink((self.play, "value"), (self.frame, "value"))
         self.step_back = _button("", "step-backward", "one frame back", width="36px")
         self.step_on = _button("", "step-forward", "one frame on", width="36px")
         self.speed = _dropdown("speed", list(SPEEDS.items()), _width("112px"))

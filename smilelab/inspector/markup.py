@@ -59,7 +59,8 @@ def cursor(percent: float) -> str:
 def scores_table(
     clip: OpenedClip, scored: Iterable[tuple[Scorer, float | None, str]], chosen: Scorer | None = None
 ) -> str:
-    """Probability of a spontaneous smile by each network, None where it was not asked for yet; why there is none.
+    """Probability of a spontaneous smile by each network, None where it was not asked for yet; why there is none,
+    or what is to be said of it.
 
     The chosen network is set in bold.
     """
@@ -72,7 +73,7 @@ def scores_table(
         else:
             bar = f'<div class="smilelab-bar"><i style="width: {100 * probability:.1f}%"></i><b></b></div>'
             called = "spontaneous" if probability >= 0.5 else "posed"
-            cells = f"<td>{bar}</td><td><b>{probability:.3f}</b></td><td>{called}</td>"
+            cells = f"<td>{bar}</td><td><b>{probability:.3f}</b></td><td>{called} {note(reason)}</td>"
         made = badges(video=clip.simulated, weights=scorer.simulated)
         name = f"<b>{escape(scorer.name)}</b>" if scorer is chosen else escape(scorer.name)
         rows.append(f"<tr><td>{name}</td>{cells}<td>{made}</td></tr>")

@@ -40,9 +40,9 @@ def nearest(scorer: Scorer, store: ClipStore, clip: OpenedClip, count: int = 5) 
     pandas.DataFrame
         ``clip_id, label, subject, distance, seen`` in order of distance: Euclidean, between what the classification
         block's ReLU gives (RealSmileNet), the distances from the anchor (networks with one), or the encoder's output.
-        Networks on windows see the middle window of each clip. `seen` is whether the network was trained on the
-        subject; None where that is not known. The clip itself is left out. No rows where the network cannot take the
-        clip. ``attrs["source"]`` names the store's database.
+        Networks on windows see the middle window of each clip. `seen` is whether the subject was trained on or
+        validated with; None where that is not known. The clip itself is left out. No rows where the network cannot take
+        the clip. ``attrs["source"]`` names the store's database.
     """
     try:
         samples = samples_of(scorer, clip)

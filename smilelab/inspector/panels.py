@@ -11,10 +11,9 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from smilelab.inspector.clip import OpenedClip
+from smilelab.inspector.scores import OverTime
 
-__all__ = ["OverTime", "draw_curves", "panel_count"]
-
-OverTime = tuple[NDArray[np.float64], NDArray[np.float64]]
+__all__ = ["draw_curves", "panel_count"]
 
 # Colours of Okabe & Ito, which colour-blind people tell apart; sides also differ in dashes.
 RIGHT, LEFT, BOTH = "#0072b2", "#d55e00", "#222222"

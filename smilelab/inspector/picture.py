@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from smilelab.datasets import NEUTRAL, POSED, SPONTANEOUS
 from smilelab.inspector.clip import OpenedClip
-from smilelab.inspector.panels import OverTime, draw_curves, panel_count
+from smilelab.inspector.panels import draw_curves, panel_count
 from smilelab.inspector.scorer import Scorer, title_of
-from smilelab.inspector.scores import OpenedAnchor
+from smilelab.inspector.scores import OpenedAnchor, OverTime
 
-__all__ = ["curves_png", "overlay", "picture"]
+__all__ = ["MOST_NETWORKS", "curves_png", "overlay", "picture"]
 
 _CLASSES = {SPONTANEOUS: "spontaneous", POSED: "posed", NEUTRAL: "neutral"}
 _COLOURS = "inferno"
@@ -28,7 +28,7 @@ _CURSOR = "#c40000"
 _WIDTH, _HEIGHT, _DPI = 13.2, 9.9, 110
 _FRAME_PX = 960
 _NO_EVIDENCE = "no evidence about real smiles"
-_MOST_NETWORKS = 8
+MOST_NETWORKS = 8
 
 
 def picture(
@@ -197,10 +197,10 @@ def _crops(
         _below(first, "what a network sees", 45)
     second = _axes(figure, 10.35, 0.95, 2.6, 2.6)
     if anchor is None:
-        _empty(second, "no anchor")
+        _empty(second, "no face at rest")
         return
     _image(second, anchor.frames[len(anchor.frames) // 2])
-    second.set_title("anchor", fontsize=9, pad=3)
+    second.set_title("face at rest", fontsize=9, pad=3)
     _below(second, anchor.source, 45)
 
 
@@ -211,7 +211,11 @@ def _bars(figure: Figure, probabilities: Mapping[str, float], scorer: Scorer | N
     if not probabilities:
         _text(figure, 7.45, top + 0.02, "no network has scored this clip", fontsize=9, color="0.35")
         return top + 0.3
-    shown = dict(list(probabilities.items())[:_MOST_NETWORKS])
+    chosen_first = sorted(probabilities.items(), key=lambda one: scorer is None or one[0] != scorer.name)
+    shown = dict(chosen_first[:MOST_NETWORKS])
+    if len(probabilities) > len(shown):
+        more = f"and {len(probabilities) - len(shown)} more"
+        _text(figure, 12.95, top - 0.26, more, fontsize=8.5, color="0.35", ha="right")
     step = 0.37 if len(shown) <= 6 else 0.31
     axis = _axes(figure, 7.45, top, 4.95, step * len(shown))
     axis.set_xlim(0, 1)
@@ -220,7 +224,7 @@ def _bars(figure: Figure, probabilities: Mapping[str, float], scorer: Scorer | N
         chosen = scorer is not None and name == scorer.name
         axis.text(
             0, number + 0.30, textwrap.shorten(name, 88, placeholder=" ..."), fontsize=7.6, va="center",
-            weight="bold" if chosen else "normal",
+            weight="bold" if chosen else "normal", parse_math=False,
         )  # fmt: skip
         axis.barh(number + 0.72, 1, height=0.34, color="0.92")
         if np.isfinite(value):
@@ -260,7 +264,7 @@ def _neighbours(
             _image(axis, thumbnails[row["clip_id"]])
         else:
             _empty(axis, "")
-        known = {True: "seen in training", False: "unseen subject"}.get(row["seen"], "")
+        known = {True: "seen in training or validation", False: "unseen subject"}.get(row["seen"], "")
         lines = [_CLASSES.get(int(row["label"]), ""), f"subject {row['subject']}", f"distance {row['distance']:.2g}"]
         _below(axis, "\n".join(filter(None, [*lines, known])), 18)
 
@@ -271,7 +275,7 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def _text(figure: Figure, left: float, top: float, text: str, **style: Any) -> None:
-    figure.text(left / _WIDTH, 1 - top / _HEIGHT, text, va="top", **style)
+    figure.text(left / _WIDTH, 1 - top / _HEIGHT, text, va="top", parse_math=False, **style)
 
 
 def _image(axis: Axes, image: NDArray[np.uint8]) -> None:
@@ -284,12 +288,14 @@ def _empty(axis: Axes, text: str) -> None:
     axis.set_yticks([])
     for spine in axis.spines.values():
         spine.set_color("0.8")
-    axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color="0.4", transform=axis.transAxes)
+    axis.text(
+        0.5, 0.5, text, ha="center", va="center", fontsize=9, color="0.4", transform=axis.transAxes, parse_math=False
+    )
 
 
 def _below(axis: Axes, text: str, width: int) -> None:
     wrapped = "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, width)[:3])
     axis.annotate(
         wrapped, (0.5, 0), xycoords="axes fraction", xytext=(0, -3), textcoords="offset points", ha="center", va="top",
-        fontsize=7.6, annotation_clip=False,
+        fontsize=7.6, annotation_clip=False, parse_math=False,
     )  # fmt: skip

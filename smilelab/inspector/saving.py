@@ -15,12 +15,9 @@ from smilelab.clips import file_stem
 from smilelab.files import write_atomically
 from smilelab.inspector.choices import class_name
 from smilelab.inspector.clip import OpenedClip
-from smilelab.inspector.picture import OverTime
-from smilelab.inspector.scores import Scorer
+from smilelab.inspector.scores import OverTime, Scorer
 
 __all__ = ["numbers", "save_numbers", "save_picture"]
-
-_SAME_TIME_S = 1e-3
 
 
 def numbers(
@@ -34,7 +31,8 @@ def numbers(
     probabilities : mapping of Scorer to float
         Of the whole clip; the same in every row.
     over_time : mapping of Scorer to (times, probabilities)
-        As `probability_over_time` gives them; empty in rows of another time.
+        As `probability_over_time` gives them, each in the row nearest in time; the other rows are empty. The middle of
+        a window lies on a frame or half way between two.
 
     Returns
     -------
@@ -56,9 +54,9 @@ def numbers(
         table[f"probability: {_named(scorer)}"] = value
     rows = table["time_s"].to_numpy()
     for scorer, (times, values) in over_time.items():
-        nearest = np.abs(np.subtract.outer(rows, times)).argmin(1)
-        same = np.abs(rows - times[nearest]) < _SAME_TIME_S
-        table[f"probability over time: {_named(scorer)}"] = np.where(same, values[nearest], np.nan)
+        along = np.full(len(rows), np.nan)
+        along[np.abs(np.subtract.outer(times, rows)).argmin(1)] = values
+        table[f"probability over time: {_named(scorer)}"] = along
     return table
 
 

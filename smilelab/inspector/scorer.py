@@ -23,7 +23,7 @@ from smilelab.protocols import ELSEWHERE, FOLDS
 from smilelab.results import RunResult
 from smilelab.specs import SELECTIONS, RunSpec
 
-__all__ = ["Scorer", "scorers", "subjects_of_training", "title_of"]
+__all__ = ["RELEASED", "Scorer", "scorers", "subjects_of_training", "title_of"]
 
 _TITLES = {
     "realsmilenet": "RealSmileNet",
@@ -41,7 +41,7 @@ _TITLES = {
     "siamese-neutral": "Siamese 3D DenseNet, neutral anchor",
     "siamese-posed": "Siamese 3D DenseNet, posed anchor",
 }
-_RELEASED = "-released"
+RELEASED = "-released"
 _divided: WeakKeyDictionary[ClipStore, dict[tuple[str, int | None], tuple[str, list[frozenset[str]]]]] = (
     WeakKeyDictionary()
 )
@@ -109,9 +109,9 @@ def scorers(store: ClipStore, runs: str | Path, clip_id: str | None) -> list[Sco
     -------
     list of Scorer
         Per model the finished run on this store whose test fold holds the clip's subject. Where no such run exists the
-        network has seen the subject in training, and its name says so. Of several, the protocol "folds" comes first,
-        then how the epoch was chosen (validation, last, best on test), most epochs, the options with which most folds
-        are finished, and the first seed. Runs on shuffled labels are left out.
+        network has seen the subject in training or validation, and its name says so. Of several, the protocol "folds"
+        comes first, then how the epoch was chosen (validation, last, best on test), most epochs, the options with which
+        most folds are finished, and the first seed. Runs on shuffled labels are left out.
     """
     found = [run for run in _finished(Path(runs)) if run.spec.store == store.hash and _usable(run.spec)]
     alike = Counter(_options(run.spec) for run in found)
@@ -195,7 +195,7 @@ def _shipped(store: ClipStore, subject: str | None) -> Scorer:
 
 def title_of(model: str) -> str:
     """Name of a model for people; that of the registry where it has no other."""
-    plain = model.removesuffix(_RELEASED)
+    plain = model.removesuffix(RELEASED)
     if plain not in _TITLES:
         return model
     return f"{_TITLES[plain]}{', as released' if plain != model else ''}"
@@ -219,7 +219,7 @@ def _options(spec: RunSpec) -> tuple[Any, ...]:
 
 def _order(model: str) -> tuple[int, str]:
     known = list(_TITLES)
-    plain = model.removesuffix(_RELEASED)
+    plain = model.removesuffix(RELEASED)
     return (known.index(plain) if plain in known else len(known)) + len(known) * (plain != model), model
 
 
@@ -234,5 +234,5 @@ def _where(spec: RunSpec, store: ClipStore) -> str:
 
 def _remark(seen: bool | None, spec: RunSpec) -> str:
     chosen = ", epoch chosen on the test fold" if spec.selection == "best-on-test" else ""
-    said = "" if seen is None else "seen in training" if seen else "unseen subject"
+    said = "" if seen is None else "seen in training or validation" if seen else "unseen subject"
     return f" ({said}{chosen})" if said else f" ({chosen.removeprefix(', ')})" if chosen else ""

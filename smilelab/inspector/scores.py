@@ -8,19 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smilelab import anchors, scoring
-from smilelab.anchors import AnchorRule
-from smilelab.clips import ClipStore
 from smilelab.inspector.clip import OpenedClip
 from smilelab.inspector.inputs import CannotScoreError, anchors_in, samples_of
 from smilelab.inspector.maps import MAPS, MapKind, overlay_map, why_no_map
 from smilelab.inspector.neighbours import nearest, thumbnails
-from smilelab.inspector.scorer import Scorer, scorers
+from smilelab.inspector.scorer import RELEASED, Scorer, scorers
 
 __all__ = [
     "MAPS",
     "CannotScoreError",
     "MapKind",
     "OpenedAnchor",
+    "OverTime",
     "Scorer",
     "anchor_of",
     "nearest",
@@ -31,17 +30,17 @@ __all__ = [
     "thumbnails",
     "why_no_map",
     "why_not_scored",
+    "windows_of_one",
 ]
 
 OverTime = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 _MOST_PREFIXES = 80
 _MOST_WINDOWS = 40
-_READS_PADDING = "-released"
 
 
 class OpenedAnchor(NamedTuple):
-    """What a clip is compared with.
+    """A face at rest.
 
     `frames` (K, S, S, 3) uint8; `source` says where they are from: "neutral recording of anna".
     """
@@ -62,7 +61,7 @@ def probability(scorer: Scorer, clip: OpenedClip) -> float:
     -------
     float
         Of networks on windows the mean over the clip's windows, at the stride that the run was tested with, or, where
-        these are more than 40, at a multiple of it.
+        these are more than 40, at a multiple of it (see `windows_of_one`).
     """
     if scorer.spec.windows is not None:
         over_time = probability_over_time(scorer, clip)
@@ -97,8 +96,8 @@ def probability_over_time(scorer: Scorer, clip: OpenedClip) -> OverTime | None:
         s from the start of the clip.
     probabilities : (K,) array
         Of recurrent networks what they had said, had the clip ended at each crop (of more than 80 crops, at 80 evenly
-        chosen ones); of networks on windows that of each window, at its middle. None where the network cannot score
-        the clip.
+        chosen ones); of networks on windows that of each window, at its middle (of more than 40, at a multiple of the
+        run's stride). None where the network cannot score the clip.
 
     Notes
     -----
@@ -113,47 +112,49 @@ def probability_over_time(scorer: Scorer, clip: OpenedClip) -> OverTime | None:
         samples = samples_of(scorer, clip, ends=ends.tolist())
     except CannotScoreError:
         return None
-    together = 1 if scorer.model_name.endswith(_READS_PADDING) else len(ends)
+    together = 1 if scorer.model_name.endswith(RELEASED) else len(ends)
     scores = scoring.predict(scorer.model, samples.clips, batch_size=together)
     return clip.crop_times[ends - 1], scores
 
 
-def anchor_of(store: ClipStore | None, clip: OpenedClip, rule: AnchorRule = "neutral") -> OpenedAnchor | None:
-    """Return what the subject's smiles are compared with.
+def anchor_of(clip: OpenedClip) -> OpenedAnchor | None:
+    """Return the subject's face at rest, which networks with a neutral anchor compare the smile with.
 
     Parameters
     ----------
-    store : ClipStore or None
-        By default the clip's own.
     clip : OpenedClip
-    rule : {"neutral", "posed"}
-        The face at rest, from a neutral recording where there is one; or a posed smile.
 
     Returns
     -------
     OpenedAnchor or None
-        None where there is none.
+        From a neutral recording where there is one; None where no face at rest is found.
     """
-    store = store or clip.store
-    subject = str(clip.store.manifest["subject"][clip.clip_id])
+    store = clip.store
+    subject = str(store.manifest["subject"][clip.clip_id])
     try:
-        anchor = anchors_in(store, rule, anchors.clip_length(store)).get(subject)
+        anchor = anchors_in(store, "neutral", anchors.clip_length(store)).get(subject)
     except ValueError:  # a rate that cannot be told, of a clip without length
         return None
     if anchor is None:
         return None
-    times = store.times(anchor.clip_id)
+    # A store counts from the file's first frame, the view from the clip's.
+    times = store.times(anchor.clip_id) - np.nan_to_num(store.manifest["start_s"][anchor.clip_id])
     start, end = times[anchor.start], times[anchor.start + anchor.length - 1]
     span = f"{start:.1f}-{end:.1f} s"
     if store.manifest["kind"][anchor.clip_id] == "neutral":
         source = f"neutral recording of {subject}"
-    elif rule == "posed":
-        source = f"posed smile of {subject}, {anchor.clip_id}, {span}"
     elif anchor.clip_id == clip.clip_id:
         source = f"at rest in this clip, {span}"
     else:
         source = f"{subject} at rest in {anchor.clip_id}, {span}"
     return OpenedAnchor(np.asarray(anchor.frames(store)), source)
+
+
+def windows_of_one(scorer: Scorer, clip: OpenedClip) -> int:
+    """Of how many windows `probability` scores one: 1 where it scores all, and for networks on whole clips."""
+    if scorer.spec.windows is None:
+        return 1
+    return -(-len(samples_of(scorer, clip).starts) // _MOST_WINDOWS)
 
 
 def _of_windows(scorer: Scorer, clip: OpenedClip) -> OverTime:

@@ -122,7 +122,12 @@ def _source(study: Study, store: ClipStore) -> Any:
     for root in roots:
         if not root.is_dir() or (store.simulated and not (root / datasets.base.SIMULATION_MARKER).is_file()):
             continue
-        database: Any = datasets.open(store.database, root)
+        try:
+            database: Any = datasets.open(store.database, root)
+        except datasets.DatabaseError:
+            if store.database in study.folders:
+                raise
+            continue  # traces alone, or one that is being made
         if store.simulated and database.provenance != store.provenance:
             continue
         if (database.index()["kind"] == "recording").any():

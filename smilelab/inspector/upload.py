@@ -41,7 +41,7 @@ class UploadStore(ClipStore):
         self._frames = clip.frames
         self._track: dict[str, NDArray[Any]] = {
             **{"times": clip.times, "boxes": clip.boxes, "landmarks": clip.landmarks},
-            **{"outlines": clip.track.outlines, "rolls": clip.track.rolls},
+            **{"outlines": clip.track.outlines, "rolls": clip.track.rolls, "bridged": clip.track.bridged},
         }
         row = {
             **{"clip_id": path.name, "label": _UNKNOWN, "subject": path.stem, "sex": "", "age": np.nan, "kind": "clip"},
@@ -57,7 +57,7 @@ class UploadStore(ClipStore):
         return self._frames
 
     def track(self, clip_id: str) -> dict[str, NDArray[Any]]:
-        """Where the face was, frame by frame: ``times``, ``boxes``, ``landmarks``, ``outlines``, ``rolls``."""
+        """Where the face was: ``times``, ``boxes``, ``landmarks``, ``outlines``, ``rolls`` and ``bridged`` by frame."""
         self._check(clip_id)
         return dict(self._track)
 

@@ -21,8 +21,7 @@ from smilelab.inspector.clip import InspectionError, OpenedClip
 from smilelab.inspector.controls import Controls
 from smilelab.inspector.encode import enlarged_png, placeholder_jpeg, strip_png
 from smilelab.inspector.kept import Kept
-from smilelab.inspector.picture import OverTime
-from smilelab.inspector.scores import Scorer
+from smilelab.inspector.scores import OverTime, Scorer
 
 __all__ = ["View"]
 
@@ -46,7 +45,7 @@ class View(Controls):
     probabilities : dict of Scorer to float
         Of those that have.
     reasons : dict of Scorer to str
-        Why one of those cannot.
+        Why one of those cannot, or what is to be said of its probability.
     nearest : pandas.DataFrame or None
         The nearest clips, where they were asked for.
     """
@@ -86,7 +85,7 @@ class View(Controls):
         """
         if self.opened is not None:
             self.opened.close()
-        self.opened, self._key, self._crop_shown = clip, key, None
+        self.opened, self._key, self._crop_shown, self.scorers = clip, key, None, []
         self.probabilities, self.reasons, self.nearest, self._lines = {}, {}, None, np.zeros(1)
         with self._silent():
             self.play.playing = False
@@ -102,8 +101,11 @@ class View(Controls):
         if not self.over_time.value:
             self.show_curves()
         self._show_anchor()
+        found: list[Scorer] = []
         with self._doing("finding the networks that fit"):
-            self._offer(scores.scorers(store, runs, clip.clip_id if clip.database else None))
+            found = scores.scorers(store, runs, clip.clip_id if clip.database else None)
+        with self._doing():
+            self._offer(found)
         if self.over_time.value:
             self.show_curves()
         self.score(everything=False)
@@ -187,7 +189,11 @@ class View(Controls):
             with self._doing(f"scoring with {scorer.name}"):
                 key = (self._key, "probability", _identity(scorer))
                 value = self._kept.get(key, functools.partial(scores.probability, scorer, clip))
-                self.reasons[scorer] = scores.why_not_scored(scorer, clip) if np.isnan(value) else ""
+                if np.isnan(value):
+                    self.reasons[scorer] = scores.why_not_scored(scorer, clip)
+                else:
+                    left = scores.windows_of_one(scorer, clip)
+                    self.reasons[scorer] = f"one window in {left} scored" if left > 1 else ""
                 self.probabilities[scorer] = value
                 self.show_scores()
         self.show_scores()
@@ -257,7 +263,7 @@ class View(Controls):
             overlay=self.map() if self.show_map.value else None,
             overlay_name=self.map_kind.label,
             opacity=self.opacity.value,
-            anchor=scores.anchor_of(self.opened.store, self.opened),
+            anchor=scores.anchor_of(self.opened),
             nearest=self.nearest,
             thumbnails=self._thumbnails,
         )
@@ -285,7 +291,7 @@ class View(Controls):
     def _show_anchor(self) -> None:
         with self._doing():
             clip = self.opened
-            found = None if clip is None else scores.anchor_of(clip.store, clip)
+            found = None if clip is None else scores.anchor_of(clip)
             self.anchor.layout.display = "none" if found is None else None
             if found is not None:
                 self.anchor.value = strip_png(found.frames, _STRIP)
@@ -318,7 +324,7 @@ class View(Controls):
             self.message.value = markup.told("error", told)
         else:
             if text and self.message.value == busy:
-                self.message.value = before if markup.is_busy(before) else ""
+                self.message.value = before
 
 
 def _identity(scorer: Scorer | None) -> Hashable:

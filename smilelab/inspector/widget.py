@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from smilelab.inspector.album import as_image
 from smilelab.inspector.choices import ANY, class_name
 from smilelab.inspector.clip import InspectionError, of_store, of_video
 from smilelab.inspector.encode import enlarged_png
+from smilelab.inspector.kept import Kept
 from smilelab.inspector.neighbours import thumbnails
 from smilelab.inspector.shelves import Shelf
 from smilelab.inspector.view import View
@@ -95,6 +97,7 @@ class Inspector(View):
         clip_id : str
         """
         shelf = self.shelf
+        self.message.value = ""
         with self._doing(f"opening {clip_id}"):
             clip = of_store(shelf.store, clip_id, shelf.source)
             with self._silent():
@@ -109,6 +112,7 @@ class Inspector(View):
         path : path-like
         """
         path = Path(path).expanduser()
+        self.message.value = ""
         with self._doing(f"following the face in {path.name}"):
             if not path.exists():
                 raise InspectionError(f"{path}: no such file; give the path of a video on this machine.")
@@ -117,6 +121,21 @@ class Inspector(View):
                 self.clip.value = None
             self._uploaded += 1
             self.look_at(clip, ("video", self._uploaded), self.shelf.store, self.runs)
+
+    def close(self) -> None:
+        """Free the clip, the networks and what was kept.
+
+        The widgets are held by ipywidgets as long as the kernel runs, and hold the inspector.
+        """
+        if self.opened is not None:
+            self.opened.close()
+        self.opened, self.scorers, self.probabilities, self.reasons = None, [], {}, {}
+        self.nearest, self._thumbnails, self._crop_shown = None, {}, None
+        self._kept, self._known = Kept(), OrderedDict()
+        with self._silent():
+            self.play.playing = False
+            self.model.options = []
+        self._uploads.cleanup()
 
     def pictures(self) -> Generator[Image]:
         """Draw what is shown at this moment, as one picture.
@@ -140,6 +159,7 @@ class Inspector(View):
             self.path: self._open_path,
             self.upload: self._open_upload,
             self.frame: self._step,
+            self.play: self._play_on,
             self.box: self.show_frame,
             self.landmarks: self.show_frame,
             self.speed: self.set_speed,
@@ -167,6 +187,7 @@ class Inspector(View):
 
     def _react(self, act: Callable[[], None]) -> None:
         if not self._quiet:
+            self.message.value = ""
             with self._doing():
                 act()
 
@@ -237,12 +258,24 @@ class Inspector(View):
             self.fit_map()
         self.show_crop()
 
+    def _play_on(self) -> None:
+        """Follow the player; what it sent before it was stopped is not followed."""
+        if self.play.playing:
+            self.frame.value = self.play.value
+        else:
+            self.play.value = self.frame.value
+
     def _step(self) -> None:
+        with self._silent():
+            self.play.value = self.frame.value
         self.show_frame()
         self.show_crop()
 
     def _open_path(self) -> None:
         if text := self.path.value.strip():
+            # The same path again is a change then, and opens the video again.
+            with self._silent():
+                self.path.value = ""
             self.open_video(text)
 
     def _open_upload(self) -> None:
@@ -294,7 +327,7 @@ class Inspector(View):
             format="png",
             layout=widgets.Layout(width=f"{_THUMBNAIL}px"),
         )
-        seen = {True: "; trained on", False: "; not trained on"}.get(row.seen, "")
+        seen = {True: "; seen in training or validation", False: "; unseen subject"}.get(row.seen, "")
         about = f"{class_name(row.label)}, subject {row.subject}; distance {row.distance:.2f}{seen}"
         button = widgets.Button(description=clip_id, tooltip=f"open {clip_id}", layout=widgets.Layout(width="208px"))
         button.on_click(lambda _: self._react(lambda: self.open(clip_id)))

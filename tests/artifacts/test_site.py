@@ -193,6 +193,16 @@ def test_nothing_is_asked_of_a_network(site):
             assert not {"srcset", "style", "onclick", "onload", "background"} & set(attrs), f"{path.name}: <{tag}>"
 
 
+@pytest.mark.parametrize("address", ["javascript:alert(1)", " JavaScript:alert(1)", "java\nscript:alert(1)"])
+def test_a_link_of_a_notebook_runs_nothing(tmp_path, address):
+    soup = markup.parse(f'<a href="{address}">one</a><a href="javascript.html#a" onclick="b()">two</a>')
+    markup.tidy(soup, markup.Pictures(tmp_path), "")
+    assert [(link.get("href"), link.get_text()) for link in soup.find_all("a")] == [
+        (None, "one"), ("javascript.html#a", "two"),
+    ]  # fmt: skip
+    assert "onclick" not in str(soup)
+
+
 def test_pictures_have_words_a_size_and_wait_until_they_are_seen(pages):
     images = [attrs for page in pages.values() for attrs in page.all("img")]
     assert len(images) >= 5

@@ -213,6 +213,19 @@ def test_the_player_plays(widget):
     play.click()
 
 
+def test_the_next_clip_opened_while_playing_starts_at_its_first_frame(page, widget):
+    play = control(widget, "play").locator("button").first
+    at = control(widget, "time")
+    before, title = at.inner_text(), control(widget, "title").inner_text()
+    play.click()
+    expect(at).not_to_have_text(before)
+    control(widget, "following").click()
+    expect(control(widget, "title")).not_to_have_text(title)
+    settled(widget)
+    page.wait_for_timeout(SECONDS)
+    expect(at).to_contain_text("frame 1 of")
+
+
 def test_the_map_is_switched_on_and_off(widget, pictures):
     plain = source(widget, "crop")
     toggle = control(widget, "show-map")

@@ -269,6 +269,26 @@ def test_a_face_that_leaves_is_told_and_not_drawn(person, tmp_path):
     assert not np.array_equal(clip.picture(5), clip.picture(5, box=False, landmarks=False))
 
 
+def test_where_no_face_was_found_in_between_nothing_is_drawn_and_no_curve_goes_on(person, tmp_path):
+    path = tmp_path / "between.mp4"
+    video.write(path, person.images[:22] + blank(7) + person.images[29:], FPS)
+    clip = opening.of_video(path, Recipe())
+    (lost,) = np.flatnonzero(clip.bridged)
+    assert 22 / FPS <= clip.crop_times[lost] < 29 / FPS
+    assert np.isfinite(clip.landmarks[lost]).all(), "they are interpolated"
+    at = int(np.abs(clip.times - clip.crop_times[lost]).argmin())
+    assert np.array_equal(clip.picture(at), clip.picture(at, box=False, landmarks=False))
+    for seen in (lost - 1, lost + 1):
+        at = int(np.abs(clip.times - clip.crop_times[seen]).argmin())
+        assert not np.array_equal(clip.picture(at), clip.picture(at, box=False, landmarks=False))
+    clip.measure_au06()
+    table = clip.numbers()
+    measured = [name for name in opening.CURVES if name != "au06"]
+    assert table.loc[lost, list(opening.CURVES)].isna().all()
+    assert table.drop(index=lost)[measured].notna().all(axis=None)
+    assert table["au06"].notna().any()
+
+
 def test_two_faces_are_told(person, tmp_path):
     other = render(4, seconds=2.0)
     path = tmp_path / "two.mp4"

@@ -20,7 +20,7 @@ from smilelab.inspector.scores import OpenedAnchor
 NAMES = {
     "RealSmileNet, simulated UvA-NEMO fold 3 (unseen subject)": 0.8,
     "Siamese 3D DenseNet, neutral anchor, simulated recordings round 1 (unseen subject)": 0.25,
-    "RealSmileNet, posed anchor, simulated UvA-NEMO fold 3 (seen in training)": float("nan"),
+    "RealSmileNet, posed anchor, simulated UvA-NEMO fold 3 (seen in training or validation)": float("nan"),
 }
 
 
@@ -82,7 +82,7 @@ def test_everything_is_on_the_picture(clip, everything):
         clip.title, f"subject {clip.subject}", "simulated video, networks trained on simulated videos",
         f"frame 41 of {len(clip.times)}", f"{clip.times[40]:.2f} s", "Score-CAM", "neutral recording of 293", *NAMES,
         "0.80", "0.25", "not scored", "0.5", "1 spontaneous", "0 posed", "onset", "right", "left", "AU06", "AU12",
-        "seen in training", "unseen subject", "distance 1.2", "subject 543", "of simulated UvA-NEMO",
+        "seen in training or validation", "unseen subject", "distance 1.2", "subject 543", "of simulated UvA-NEMO",
         "time from the start",
         "mouth widths", "eye widths", "0 to 5",
     ):  # fmt: skip
@@ -101,11 +101,12 @@ def test_everything_is_on_the_picture(clip, everything):
     np.testing.assert_allclose(units["AU06"].get_ydata(), clip.curves["au06"])
 
 
-@pytest.mark.parametrize("what", ["everything", "nothing", "eight networks"])
+@pytest.mark.parametrize("what", ["everything", "nothing", "eight networks", "eleven networks"])
 def test_nothing_is_cut_off_and_no_words_lie_on_others(clip, everything, what, monkeypatch):
     given = {} if what == "nothing" else everything
-    if what == "eight networks":
-        given = {**everything, "probabilities": {f"{n}. {next(iter(NAMES))}": 0.1 * n for n in range(8)}}
+    if "networks" in what:
+        count = 8 if what == "eight networks" else 11
+        given = {**everything, "probabilities": {f"{n}. {next(iter(NAMES))}": n / count for n in range(count)}}
     figure = drawing.picture(clip, 0, **given)
     found, (left, bottom, right, top) = drawn_texts(figure, monkeypatch), figure.bbox.extents
     assert len(found) > 20
@@ -119,6 +120,39 @@ def test_nothing_is_cut_off_and_no_words_lie_on_others(clip, everything, what, m
             across = min(box.x1, beside.x1) - max(box.x0, beside.x0)
             down = min(box.y1, beside.y1) - max(box.y0, beside.y0)
             assert across < 2 or down < 2, (text, other)
+
+
+def test_names_of_files_are_not_read_as_formulas(clip, everything, monkeypatch):
+    name = "a $x_{$ b"
+    odd = replace(clip, title=name, remark=f"remark {name}")
+    scorer = SimpleNamespace(name=f"network {name}", model_name="realsmilenet", simulated=False)
+    nearest = everything["nearest"].assign(subject=name)
+    nearest.attrs["source"] = name
+    given = {
+        "scorer": scorer, "probabilities": {scorer.name: 0.5}, "overlay_name": f"map {name}", "nearest": nearest,
+        "anchor": OpenedAnchor(np.asarray(clip.crops)[:2], f"at rest in {name}"),
+    }  # fmt: skip
+    figure = drawing.picture(odd, 0, **{**everything, **given})
+    said = " | ".join(text for text, _ in drawn_texts(figure, monkeypatch)).replace("\n", " ")
+    for part in (name, f"remark {name}", f"network {name}", f"map {name}", f"at rest in {name}", f"subject {name}"):
+        assert part in said, part
+
+
+def test_the_chosen_network_is_drawn_and_those_left_out_are_counted(clip, everything, monkeypatch):
+    names = [f"{number}. {next(iter(NAMES))}" for number in range(11)]
+    scorer = SimpleNamespace(name=names[-1], model_name="realsmilenet", simulated=True)
+    given = {**everything, "scorer": scorer, "probabilities": dict.fromkeys(names, 0.5)}
+    said = [text for text, _ in drawn_texts(drawing.picture(clip, 0, **given), monkeypatch)]
+    assert [text for text in said if text in names] == [names[-1], *names[:7]]
+    assert "and 3 more" in said
+    given["probabilities"] = dict.fromkeys(names[-8:], 0.5)
+    assert "more" not in words(drawing.picture(clip, 0, **given))
+
+
+def test_the_face_at_rest_is_called_so(clip, everything):
+    said = words(drawing.picture(clip, 0, anchor=everything["anchor"]))
+    assert "| face at rest |" in f"| {said} |"
+    assert "no face at rest" in words(drawing.picture(clip, 0))
 
 
 def test_the_word_simulated_is_there_when_it_is_true(clip, everything):

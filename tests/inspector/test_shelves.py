@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import shutil
+import weakref
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from used_widget import text
+from written_store import write_store
 
 from smilelab import inspector as inspecting
 from smilelab.artifacts.study import Study
+from smilelab.clips import ClipStore, ClipStoreError
+from smilelab.datasets.base import SIMULATION_MARKER
 from smilelab.inspector import Album, Inspector, Shelf, album, example, prepared, shelves
 from smilelab.inspector.clip import of_store
 from smilelab.inspector.kept import Kept
@@ -51,6 +58,10 @@ def study(simulated, simulated_uva_nemo, tmp_path, monkeypatch):
     root = tmp_path / "data" / "raw" / "simulated" / "uva-nemo-made"
     root.parent.mkdir(parents=True)
     root.symlink_to(simulated_uva_nemo)
+    # Others of the same database, looked into before: a simulation under way, and one of traces alone.
+    for name in ("uva-nemo-begun", "uva-nemo-empty"):
+        (root.parent / name).mkdir()
+        shutil.copy(simulated_uva_nemo / SIMULATION_MARKER, root.parent / name)
     (tmp_path / "data" / "clips").mkdir()
     (tmp_path / "data" / "clips" / simulated[0].path.name).symlink_to(simulated[0].path)
     return Study("smoke", simulated={"uva-nemo": {"subjects": 4, "clips": 10, "seed": 5}})
@@ -115,6 +126,56 @@ def test_where_nobody_can_use_a_control_there_are_pictures_and_no_widget(study, 
     monkeypatch.setattr(album, "get_ipython", lambda: SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True)))
     monkeypatch.setattr(inspecting, "Inspector", Inspector)
     assert isinstance(inspecting.inspect("smoke", **given), Inspector)
+
+
+def test_the_cell_run_again_frees_what_the_inspector_before_held(study, monkeypatch):
+    monkeypatch.setattr(album, "get_ipython", lambda: SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True)))
+    given = {"databases": {}, "simulated": study.simulated, "include": ["uva-nemo"], "recipes": [Recipe()]}
+    first = inspecting.inspect("smoke", **given)
+    first.show_map.value = True
+    first.find_nearest.click()
+    held = [first.opened, *first.scorers, first._kept]
+    gone = [weakref.ref(one) for one in held]
+    frames, folder = first.opened._frames, first._uploads.name
+    assert frames._kept
+    held.clear()
+    again = inspecting.inspect("smoke", **given)
+    gc.collect()
+    assert [one() for one in gone] == [None] * len(gone)
+    assert frames._open is None
+    assert not frames._kept
+    assert not Path(folder).exists()
+    assert again.opened is not None
+    assert again.probabilities
+
+
+def test_a_store_without_clips_or_with_a_damaged_one_is_a_sentence_among_the_pictures(shelf, tmp_path, capsys):
+    empty = Shelf("empty", write_store(tmp_path / "empty", []), shelf.source)
+    shutil.copytree(shelf.store.path, tmp_path / "copy")
+    copy = ClipStore(tmp_path / "copy")
+    (copy.path / "clips" / f"{copy.usable.index[0]}.npz").write_bytes(b"PK")
+    damaged = Shelf("copy", copy, shelf.source)
+    assert len(list(Album([empty, damaged, shelf], tmp_path).pictures())) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said] == ["empty", "copy"]
+    assert "no clip" in said[0]
+    assert "damaged" in said[1]
+
+
+def test_a_clip_that_a_network_cannot_read_on_is_closed_and_told(shelf, tmp_path, capsys, monkeypatch):
+    opened = []
+    real = album.of_store
+    monkeypatch.setattr(album, "of_store", lambda *given: opened.append(real(*given)) or opened[-1])
+
+    def broken(clip, networks):
+        clip.picture(3)
+        raise ClipStoreError("another clip is damaged")
+
+    pictures = Album([shelf], tmp_path)
+    monkeypatch.setattr(pictures, "figure", broken)
+    assert list(pictures.pictures()) == []
+    assert "another clip is damaged" in capsys.readouterr().out
+    assert not opened[0]._frames._kept
 
 
 def test_a_database_whose_videos_are_gone_is_a_sentence_among_the_pictures(shelf, tmp_path, capsys):

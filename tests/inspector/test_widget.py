@@ -230,6 +230,57 @@ def test_the_first_frame_is_shown_before_any_network_is_asked(widget, monkeypatc
     assert order == ["frame", "curves", "networks"]
 
 
+def test_networks_of_the_clip_before_do_not_score_the_next_one(widget, monkeypatch):
+    def broken(*_):
+        raise OSError("a run cannot be read")
+
+    assert widget.scorers
+    monkeypatch.setattr(scores, "scorers", broken)
+    widget.following.click()
+    assert widget.opened.clip_id == ids(widget)[1]
+    assert (widget.scorers, widget.scorer, widget.model.options, widget.probabilities) == ([], None, (), {})
+    assert "a run cannot be read" in text(widget.message)
+    assert "unseen subject" not in text(widget.scores)
+    monkeypatch.undo()
+    widget.following.click()
+    assert widget.message.value == ""
+    assert widget.scorer in widget.probabilities
+
+
+def test_an_error_stays_though_what_follows_succeeds(widget, monkeypatch):
+    def broken(*_):
+        raise ValueError("no face at rest")
+
+    monkeypatch.setattr(scores, "anchor_of", broken)
+    widget.following.click()
+    assert widget.probabilities
+    assert "no face at rest" in text(widget.message)
+    widget.frame.value = 2
+    assert widget.message.value == ""
+
+
+def test_the_frame_follows_the_player_only_while_it_plays(widget):
+    widget.play.playing = True
+    widget.play.value = 5
+    assert widget.frame.value == 5
+    assert widget.picture.value == widget.opened.jpeg(5, width=760)
+    widget.following.click()
+    assert (widget.play.playing, widget.frame.value) == (False, 0)
+    widget.play.value = 45  # was sent before the browser had heard
+    assert (widget.frame.value, widget.play.value) == (0, 0)
+    widget.frame.value = 7
+    assert widget.play.value == 7, "it plays on from there"
+
+
+def test_a_probability_of_some_windows_only_says_so(widget, monkeypatch):
+    monkeypatch.setattr(scores, "windows_of_one", lambda scorer, clip: 10 if scorer is widget.scorer else 1)
+    monkeypatch.setattr(scores, "scorers", lambda *_, found=widget.scorers: found)
+    widget.following.click()
+    rows = [row for row in widget.scores.value.split("<tr>") if "one window in 10 scored" in row]
+    assert len(rows) == 1
+    assert widget.scorer.name in rows[0]
+
+
 def test_probability_over_time_gets_a_panel_of_its_own(widget):
     height = shown(widget, "curves").shape[0]
     widget.over_time.value = True

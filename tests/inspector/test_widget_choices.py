@@ -121,6 +121,11 @@ def test_two_faces_are_remarked_upon(widget, simulated, tmp_path):
 def test_a_path_on_this_machine_is_opened_or_said_to_be_missing(widget, simulated):
     widget.path.value = simulated[1].index()["path"].iloc[1]
     assert widget.opened.database == ""
+    assert widget.path.value == ""
+    first = widget.opened
+    widget.path.value = simulated[1].index()["path"].iloc[1]
+    assert widget.opened is not first, "the same path opens the video again"
+    assert widget.opened.video == first.video
     widget.path.value = "/nowhere/at/all.mp4"
     assert "no such file" in text(widget.message)
 
