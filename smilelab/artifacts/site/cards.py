@@ -249,5 +249,6 @@ def _database(source: Mapping[str, Any]) -> str:
     options = settings.get("settings", {}) if source["simulated"] else {}
     known = [f"{options[name]} {name}" for name in ("subjects", "clips") if name in options]
     known += ["clip length matched between the classes"] if options.get("length_matched") else []
+    known += [f"smiles without the cue {', '.join(options['cues_off'])}"] if options.get("cues_off") else []
     known += [f"seed {settings['seed']}"] if options and "seed" in settings else []
     return f"{label} ({', '.join(known)})" if known else label
