@@ -153,7 +153,7 @@ def test_elsewhere_trains_on_all_and_tests_every_other_database(store, tmp_path)
     right = (table["probability"] >= 0.5) == table["label"]
     assert result.metrics["bbc_accuracy"] == pytest.approx(right.mean())
     assert RunSpec.from_dict(spec.as_dict()) == spec
-    assert result.seconds > 0
+    assert result.effort.wall > 0
 
 
 def test_elsewhere_without_the_other_store_is_refused(store, tmp_path):
