@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smilelab.baselines.clip_samples import FeatureError, View
 
-__all__ = ["EYES", "LIPS", "at_times", "crop_points", "even_times", "grey", "one_thread", "thinned"]
+__all__ = ["EYES", "LIPS", "at_times", "crop_points", "even_times", "grey", "thinned"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -20,17 +17,6 @@ Image = NDArray[np.uint8]
 # dlib's points of the subject's right eye, left eye and mouth.
 EYES = (tuple(range(36, 42)), tuple(range(42, 48)))
 LIPS = tuple(range(48, 68))
-
-
-@contextmanager
-def one_thread() -> Generator[None]:
-    """Let OpenCV compute in one thread meanwhile: on any number of cores the same features."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def grey(frames: Image, size: int) -> Image:

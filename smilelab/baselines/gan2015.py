@@ -16,11 +16,12 @@ from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.kernels import KernelSum
 from smilelab.baselines.landmark_signals import SIGNALS, LongestIn, checked, signals_of
 from smilelab.baselines.machines import Floats, State, inner_folds
+from smilelab.preprocess.threads import one_thread
 
 __all__ = ["Gan2015", "change"]
 
 
-@footage.one_thread()
+@one_thread()
 def change(view: View, *, size: int, span: float, longest_in: LongestIn) -> Features:
     """Apex minus onset of a face.
 

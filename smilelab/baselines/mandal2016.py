@@ -13,6 +13,7 @@ from smilelab.baselines.by_clip import ByClip, stacked
 from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.kernels import Groups, KernelSum
 from smilelab.baselines.machines import Floats, State, inner_folds
+from smilelab.preprocess.threads import one_thread
 
 __all__ = ["BAND_HZ", "FAMILIES", "TOGETHER", "Mandal2016", "descriptors"]
 
@@ -24,7 +25,7 @@ Image = NDArray[np.uint8]
 Singles = NDArray[np.float32]
 
 
-@footage.one_thread()
+@one_thread()
 def descriptors(
     view: View,
     *,

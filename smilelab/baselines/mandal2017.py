@@ -14,6 +14,7 @@ from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.kernels import WEIGHTINGS, KernelSum
 from smilelab.baselines.landmark_signals import at_steady_rate
 from smilelab.baselines.machines import Floats, State, inner_folds
+from smilelab.preprocess.threads import one_thread
 from smilelab.signals import eye_centres
 
 __all__ = ["POINTS", "STREAMS", "Mandal2017", "movements", "tracked"]
@@ -63,7 +64,7 @@ def tracked(frames: NDArray[np.uint8], landmarks: Floats, limit: float) -> Float
     return found
 
 
-@footage.one_thread()
+@one_thread()
 def movements(view: View, *, size: int, rate: float, coefficients: int, smoothing: float) -> Features:
     """How the points and the skin about eyes and lips move.
 

@@ -13,6 +13,7 @@ from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.forest import Forest
 from smilelab.baselines.kernels import WEIGHTINGS, KernelSum
 from smilelab.baselines.machines import Floats, State, inner_folds
+from smilelab.preprocess.threads import one_thread
 
 __all__ = ["MACHINES", "Pfister2011", "texture"]
 
@@ -21,7 +22,7 @@ MACHINES = ("svm", "kernels", "forest")
 _CODES = clbp.CODES + 2 * clbp.CODES
 
 
-@footage.one_thread()
+@one_thread()
 def texture(view: View, *, size: int, frames: int, radii: Sequence[int], blocks: Sequence[int], parts: int) -> Features:
     """Histograms of a clip's codes in blocks, one array a plane and radius.
 

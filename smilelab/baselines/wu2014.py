@@ -13,6 +13,7 @@ from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.kernels import KernelSum
 from smilelab.baselines.landmark_signals import LongestIn, at_steady_rate, checked, signals_of
 from smilelab.baselines.machines import Floats, State, inner_folds
+from smilelab.preprocess.threads import one_thread
 from smilelab.signals import LIP_CORNERS
 
 __all__ = ["REGIONS", "Wu2014", "dominant", "regions", "textures"]
@@ -47,7 +48,7 @@ def regions(points: Floats, size: int, side: float) -> Windows:
     return np.concatenate([corner, corner + width], 1)
 
 
-@footage.one_thread()
+@one_thread()
 def textures(
     view: View, *, size: int, rate: float, radii: Sequence[int], side: float, longest_in: LongestIn
 ) -> Features:

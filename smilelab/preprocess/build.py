@@ -16,11 +16,10 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import joblib
 import pandas as pd
 from tqdm import tqdm
@@ -31,6 +30,7 @@ from smilelab.files import locked, write_atomically
 from smilelab.preprocess.index import checked
 from smilelab.preprocess.outcomes import Row, as_json, fingerprint, read_outcome, write_outcome
 from smilelab.preprocess.process import ProcessedClip, Recipe, failed, process, process_all
+from smilelab.preprocess.threads import one_thread
 
 __all__ = ["Database", "ProcessedClip", "Recipe", "build", "build_all", "fingerprint", "process"]
 
@@ -193,7 +193,7 @@ def as_rows(index: pd.DataFrame) -> list[Row]:
 
 def _process_to_disk(row: Row, folders: Folders) -> list[Task]:
     source = fingerprint(Path(row["path"]))
-    with _one_thread():
+    with one_thread():
         try:
             found = process_all(
                 row["path"],
@@ -310,13 +310,3 @@ def summary(manifest: pd.DataFrame) -> str:
     )
     table = ["\n" + notable.to_string(max_colwidth=100)] if len(notable) else []
     return "".join([f"{len(manifest) - neutral} clips{beside}: {shares}", *table])
-
-
-@contextlib.contextmanager
-def _one_thread() -> Generator[None]:
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
