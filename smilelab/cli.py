@@ -45,7 +45,7 @@ main.add_command(simulate)
 def check(folder: Path, name: str | None) -> None:
     """Recognise the database in DIR, or those in its folders, and say what is complete, what is missing and what to do.
 
-    Exit code 1 where nothing is recognised or what is recognised cannot be opened.
+    Exit code 1 where nothing is recognised or what is recognised cannot be opened; a copy of the metadata alone can.
     """
     from smilelab import datasets
     from smilelab.datasets.report import describe
@@ -66,6 +66,7 @@ def check(folder: Path, name: str | None) -> None:
                 except datasets.DatabaseError:
                     failed = True
                     continue
+                failed |= any(Path(path).exists() for path in database.index()["path"])
                 click.echo("Its metadata without the videos:")
             click.echo(describe(database))
             if database.require_videos:
@@ -178,8 +179,10 @@ def reproduce(profile: str, only: tuple[str, ...], databases: tuple[str, ...]) -
         fail(error)
     load_makers()
     gallery = Gallery(profile, home() / "figures", home())
-    made = (gallery.status()["state"] == "made").sum()
-    click.echo(f"{made} artifacts in {gallery.folder}; start with index.md there.")
+    found = gallery.status().set_index("artifact")["state"]
+    click.echo(f"{(found == 'made').sum()} artifacts in {gallery.folder}; start with index.md there.")
+    if stale := ", ".join(found.index[found == "stale"]):
+        click.echo(f"Stale: {stale}; `smilelab status --profile {profile}` says why.")
 
 
 @main.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,10 @@ from typing import Any
 import nbformat
 import papermill
 import yaml
+from jupyter_client.manager import KernelManager
 from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
 from smilelab.artifacts.study import home
 
@@ -28,11 +30,18 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "list": list,
     "str": str,
 }
+# What all notebooks take longest to import.
+_IMPORTS = "import torch, pandas, matplotlib.figure, scipy.stats, sklearn.svm, cv2"
+_CLIENT = "jupyter_client.asynchronous.AsyncKernelClient"  # as papermill reads several channels at once
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class NotebookError(RuntimeError):
     """A profile that does not fit the notebooks, or a notebook that failed."""
+
+
+class NotebookStopped(NotebookError):
+    """Somebody pressed Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +159,8 @@ def reproduce(
     ------
     NotebookError
         See :func:`load_profile`; an unknown notebook number; or a cell that failed, with notebook, cell and error.
+    NotebookStopped
+        Somebody pressed Ctrl-C.
     """
     root = root or home()
     parameters = load_profile(profile, root)
@@ -162,18 +173,47 @@ def reproduce(
         raise NotebookError(f"--only: found {unknown[0]!r}, expected one of {', '.join(numbers)}.")
     target = root / "data" / "runs" / "notebooks" / profile
     target.mkdir(parents=True, exist_ok=True)
-    done = []
     # 00 looks at what the others leave.
-    for number, path in sorted(numbers.items(), key=lambda one: (one[0] == "00", one[0])):
-        if only and number not in only:
-            continue
-        say(f"{path.stem} ({profile})")
-        done.append(_execute(path, target, parameters, root))
-        say(f"{path.stem}: {done[-1].seconds:.0f} s, {done[-1].html.relative_to(root)}")
+    wanted = sorted((one for one in numbers.items() if not only or one[0] in only), key=lambda one: one[0] == "00")
+    done = []
+    with _kernels(len(wanted), root) as kernels:
+        for (_, path), kernel in zip(wanted, kernels, strict=True):
+            say(f"{path.stem} ({profile})")
+            done.append(_execute(path, target, parameters, root, kernel))
+            say(f"{path.stem}: {done[-1].seconds:.0f} s, {done[-1].html.relative_to(root)}")
     return done
 
 
-def _execute(path: Path, target: Path, parameters: Mapping[str, Any], root: Path) -> Executed:
+@contextlib.contextmanager
+def _kernels(count: int, root: Path) -> Iterator[Iterator[KernelManager]]:
+    """Give kernels one after the other, each started while the one before is at work: imports take seconds."""
+    running: list[KernelManager] = []
+
+    def give() -> Iterator[KernelManager]:
+        for number in range(count):
+            for _ in range(len(running), min(number + 2, count)):
+                running.append(_started(root, Path(sockets) / f"{len(running)}.json"))
+            yield running[number]
+            running[number].shutdown_kernel(now=True)
+
+    with tempfile.TemporaryDirectory(prefix="smilelab-") as sockets:
+        try:
+            yield give()
+        finally:
+            for kernel in running:
+                kernel.shutdown_kernel(now=True)
+
+
+def _started(root: Path, connection_file: Path) -> KernelManager:
+    # Sockets are files beside the connection file: no port is opened.
+    kernel = KernelManager(
+        kernel_name="python3", transport="ipc", connection_file=str(connection_file), client_class=_CLIENT
+    )
+    kernel.start_kernel(cwd=str(root), extra_arguments=[f"--InteractiveShellApp.exec_lines={[_IMPORTS]}"])
+    return kernel
+
+
+def _execute(path: Path, target: Path, parameters: Mapping[str, Any], root: Path, kernel: KernelManager) -> Executed:
     declared = declared_parameters(path)
     executed = target / path.name
     started = time.perf_counter()
@@ -185,12 +225,16 @@ def _execute(path: Path, target: Path, parameters: Mapping[str, Any], root: Path
             cwd=str(root),
             progress_bar=False,
             stderr_file=sys.stderr,
-            config=Config(KernelManager={"transport": "ipc"}),
+            km=kernel,
         )
     except DeadKernelError:
         where = executed.relative_to(root)
         raise NotebookError(
             f"{path.name}: its kernel died; it may have run out of memory. The executed part is {where}. Run it again."
+        ) from None
+    except KeyboardInterrupt:
+        raise NotebookStopped(
+            f"stopped in {path.stem}. What was finished is kept: the same command goes on from there."
         ) from None
     except PapermillExecutionError as error:
         trace = _ANSI.sub("", "\n".join(error.traceback)).strip().splitlines()

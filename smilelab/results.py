@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -83,7 +84,11 @@ class RunResult:
             Where it was tested on other databases, their stores.
         """
         rule = models.anchor_rule(self.spec.model) if self.spec.model in models.names() else "none"
-        return getattr(parts_of(self.spec, store, rule, others), part)
+        return getattr(_parts(self.spec, store, rule, tuple(others)), part)
+
+
+# A figure asks for the same few runs' samples many times over, and reduced frames are made in memory.
+_parts = functools.lru_cache(maxsize=4)(parts_of)
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ def test_check_finds_every_database_of_a_folder(run, tmp_path):
     for words in (
         'BBC "Spot the fake smile" (not marked as simulated)\n20 clips of 20 subjects: 10 spontaneous, 10 posed',
         "folds: 10, official folds\nAll counts are as published.\nNo fault found.\nNext: smilelab preprocess bbc",
-        "1 clips of 1 subjects",
+        "1 clip of 1 subject:",
         "folds: none. official folds: found clips of 1 fold(s)",
         "9 clips of 3 subjects: 3 spontaneous, 3 posed, 3 neutral",
         "80 clips of 7 subjects: 66 spontaneous, 14 posed",
@@ -205,6 +205,18 @@ def test_check_prints_each_fault_and_what_is_noted(run, tmp_path):
     assert checked.exit_code == 0
     assert "1 fault(s), the rest can be used:\nposed/happy/yi-1/3.bmp: the picture is empty (0 bytes)" in checked.output
     assert "Note: posed/happy/ying-1: 1 numbers between 1 and 3 have no frame" in checked.output
+
+
+def test_check_of_recordings_fails_where_one_video_is_missing(run, tmp_path):
+    trees.recordings(tmp_path / "own")
+    checked = run("check", tmp_path / "own")
+    assert checked.exit_code == 0
+    assert "folds: 3, seeded split (seed 0), subjects kept together" in checked.output
+    assert "published" not in checked.output
+    next((tmp_path / "own").glob("**/*.mp4")).unlink()
+    checked = run("check", tmp_path / "own")
+    assert checked.exit_code == 1
+    assert "no such file" in checked.output
 
 
 def test_check_of_metadata_alone_says_that_videos_are_missing(run, tmp_path):

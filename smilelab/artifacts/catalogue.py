@@ -16,9 +16,9 @@ PAPERS = {
     "audit": "both papers",
     "folds": "both papers",
     "probes": "both papers",
-    "inflation": "both papers",
-    "combined": "both papers",
-    "cues": "both papers",
+    "inflation": "this companion, in neither paper",
+    "combined": "this companion, in neither paper",
+    "cues": "this companion, in neither paper",
 }
 
 

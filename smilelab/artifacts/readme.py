@@ -56,32 +56,36 @@ def structures_table(figures: Path, profile: str = "laptop") -> str:
         own = windows[(windows["structure"] == key[0]) & (windows["depth"] == key[1])]
         tested = own[own["Unnamed: 2"].str.startswith("measured")].iloc[0]
         unseen = held[(held["structure"] == key[0]) & (held["depth"] == key[1])].iloc[0]
-        rows.append(
-            {
-                "3D DenseNet": f"{key[0]}, depth {key[1]}",
-                "data": database_label(entry["databases"][0]["database"], simulated=entry["simulated"]),
-                "test windows": _judged(tested, tested["windows"]),
-                "test moments": _judged(row, row["moments"]),
-                "validation moments": _judged(unseen, unseen["n"]),
-                "subjects, test / validation": f"{row['subjects']} / {unseen['subjects']}",
-            }
-        )
+        network = {
+            "3D DenseNet": f"{key[0]}, depth {key[1]}",
+            "data": database_label(entry["databases"][0]["database"], simulated=entry["simulated"]),
+        }
+        rows += [
+            network | _judged("test windows", tested, tested["windows"], row["subjects"]),
+            network | _judged("test moments", row, row["moments"], row["subjects"]),
+            network | _judged("validation moments", unseen, unseen["n"], unseen["subjects"]),
+        ]
     rows += [
         {"3D DenseNet": f"{row['structure']}, depth 94, as printed", "data": "Lee's own recordings",
-         "test windows": f"{row['accuracy']}; AUC {row['AUC']}", "subjects, test / validation": "10 / 10"}
+         "scored": "test windows", "accuracy % [95 %]": row["accuracy"], "AUC %": row["AUC"], "subjects": "10"}
         for row in printed.to_dict("records")
     ]  # fmt: skip
-    head = (
-        "Accuracy % [95 %]; balanced accuracy; AUC; (majority, n). The models of a round have not been trained on its "
-        "validation subjects."
-    )
+    head = "The models of a round have not been trained on its validation subjects."
     note = f"`make paper PROFILE={profile}`, commit {entry['commit']}, {entry['made']}."
     return f"{markdown(pd.DataFrame(rows))}\n\n{head}\n\n{note}"
 
 
-def _judged(row: Any, count: str) -> str:
+def _judged(scored: str, row: Any, count: str, subjects: str) -> dict[str, str]:
     balanced, area = (row[name].partition(" ")[0] for name in ("balanced accuracy", "AUC"))
-    return f"{row['accuracy']}; {balanced}; {area}; ({row['majority']}, {count})"
+    return {
+        "scored": scored,
+        "accuracy % [95 %]": row["accuracy"],
+        "majority %": row["majority"],
+        "balanced %": balanced,
+        "AUC %": area,
+        "n": count,
+        "subjects": subjects,
+    }
 
 
 def results_table(figures: Path, profile: str = "laptop") -> str:

@@ -111,7 +111,7 @@ class Recordings(Database):
         smilelab.datasets.splits.SplitError
             Fewer than two subjects.
         """
-        return splits.seeded(self._index, folds=10, seed=0)
+        return splits.seeded(self._index, folds=10, seed=0, published=False)
 
     def _row(self, row: Row) -> tuple[dict[str, Any], list[str]]:
         """Read a row, with what is wrong with it."""

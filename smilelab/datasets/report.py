@@ -26,8 +26,8 @@ def describe(database: Database) -> str:
     spontaneous, posed, neutral = (int((label == value).sum()) for value in (SPONTANEOUS, POSED, NEUTRAL))
     lines = [
         f"{database.root}: {title[0].upper()}{title[1:]} ({origin})",
-        f"{len(index)} clips of {index['subject'].nunique()} subjects: {spontaneous} spontaneous, {posed} posed"
-        + (f", {neutral} neutral" if neutral else ""),
+        f"{_counted(len(index), 'clip')} of {_counted(index['subject'].nunique(), 'subject')}: "
+        f"{spontaneous} spontaneous, {posed} posed" + (f", {neutral} neutral" if neutral else ""),
     ]
     if recordings := int((index["kind"] == "recording").sum()):
         lines.append(f"{recordings} of them are recordings: preprocessing finds the smiles in them first.")
@@ -38,11 +38,12 @@ def describe(database: Database) -> str:
         lines.append(f"folds: none. {error}")
     deviations = database.deviations()
     if not deviations.empty:
+        published = "Counts that differ from the published ones" if database.expected() else "What a class lacks"
         lines += [
-            f"Counts that differ from the published ones:\n{deviations.to_string(index=False)}",
+            f"{published}:\n{deviations.to_string(index=False)}",
             "It can be used as it is; tables will say how many clips they are based on.",
         ]
-        lines += [] if database.simulated else [database.how_to_obtain]
+        lines += [database.how_to_obtain] if database.expected() and not database.simulated else []
     elif database.expected():
         lines.append("All counts are as published.")
     if database.faults:
@@ -50,3 +51,7 @@ def describe(database: Database) -> str:
     elif database.require_videos:
         lines.append("No fault found.")
     return "\n".join([*lines, *(f"Note: {note}" for note in database.notes[:10])])
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

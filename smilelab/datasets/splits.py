@@ -98,7 +98,7 @@ class Folds:
         return self
 
 
-def seeded(index: pd.DataFrame, *, folds: int = 10, seed: int = 0) -> Folds:
+def seeded(index: pd.DataFrame, *, folds: int = 10, seed: int = 0, published: bool = True) -> Folds:
     """Draw class-stratified folds that keep each subject together.
 
     Parameters
@@ -109,11 +109,13 @@ def seeded(index: pd.DataFrame, *, folds: int = 10, seed: int = 0) -> Folds:
         Number of folds; lowered to the number of subjects where there are fewer.
     seed : int
         Seed of the draw.
+    published : bool
+        Whether the database has official folds, which these are not.
 
     Returns
     -------
     Folds
-        Not official, and saying so.
+        Not official, and saying so where there are such.
 
     Raises
     ------
@@ -136,7 +138,8 @@ def seeded(index: pd.DataFrame, *, folds: int = 10, seed: int = 0) -> Folds:
         tests = tuple(tuple(sorted(clip_ids[test])) for _, test in splitter.split(clip_ids, labels, groups))
         if all(tests):
             break
-    return Folds(tests, f"seeded split (seed {seed}), {SEEDED}", official=False).verify(index)
+    said = SEEDED if published else "subjects kept together"
+    return Folds(tests, f"seeded split (seed {seed}), {said}", official=False).verify(index)
 
 
 def by_subjects(index: pd.DataFrame, groups: Sequence[Sequence[str]], source: str) -> Folds:

@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smilelab import signals
 from smilelab.artifacts.product import database_label
 from smilelab.clips import ClipStore, ClipStoreError
 from smilelab.datasets.base import says_simulated
-from smilelab.inspector.curves import CURVES, cheek_contrasts, curves_of, estimated, phase_of
+from smilelab.inspector.curves import CURVES, cheek_contrasts, curves_of, estimated, phase_of, phases_of
 from smilelab.inspector.frames import VideoFrames, frame_times
 from smilelab.inspector.upload import UploadStore
 from smilelab.preprocess.process import process
@@ -293,7 +292,7 @@ def _opened(
     if not len(times):
         raise InspectionError(f"{clip_id} cannot be shown: {path.name} is not the video that was preprocessed.")
     curves = curves_of(track["times"] - start, track["landmarks"])
-    phases = signals.phases(curves["lip_corner"], curves["time_s"], longest_in="signal")
+    phases = phases_of(*(curves[name].to_numpy(np.float64) for name in ("lip_corner", "time_s")))
     bridged = np.asarray(track["bridged"], bool)
     curves.loc[bridged, list(CURVES)] = np.nan
     return OpenedClip(

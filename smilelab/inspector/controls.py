@@ -16,8 +16,8 @@ CAUTION = (
     "they feel, and not about whether they are honest."
 )
 SPEEDS = {"real time": 1.0, "half speed": 0.5, "quarter speed": 0.25}
-# What a server takes in one message by default; larger ones are dropped, and nobody is told.
-_LIMIT = "uploads up to 10 MB; give the path of larger videos"
+# What a server that `make lab` did not start takes in one message; larger ones are dropped, and nobody is told.
+_LIMIT = "give the path of videos over 10 MB, unless `make lab` started this"
 _MAP_NAMES = {"grad-cam": "Grad-CAM", "score-cam": "Score-CAM", "guided": "guided backpropagation"}
 _CROP_WIDTH = "272px"
 

@@ -12,7 +12,7 @@ from smilelab import signals
 from smilelab.preprocess import action_units, video
 from smilelab.preprocess.action_units import Measures
 
-__all__ = ["CURVES", "cheek_contrasts", "curves_of", "estimated", "phase_of"]
+__all__ = ["CURVES", "cheek_contrasts", "curves_of", "estimated", "phase_of", "phases_of"]
 
 Array = NDArray[np.float64]
 
@@ -31,6 +31,7 @@ CURVES = {
 # Of each eye, the subject's right one first: outer corner, upper lid, inner corner, and the points below those above.
 _EYES = ((36, (37, 38), 39, (41, 40)), (45, (44, 43), 42, (46, 47)))
 _SAME_TIME_S = 1e-6
+_LEAST_FALL = 0.2  # of the onset's rise: what an offset falls at least
 
 
 def curves_of(times: Array, landmarks: NDArray[np.floating]) -> pd.DataFrame:
@@ -119,6 +120,32 @@ def cheek_contrasts(
             if at < len(times) and abs(times[at] - frame.time) <= _SAME_TIME_S:
                 found[at] = action_units.cheek_contrast(frame.image, landmarks[at])
     return found
+
+
+def phases_of(lip_corner: Array, times: Array) -> signals.Phases:
+    """Phases of a smile as a person would see them: one that is held to the end of the clip has no offset.
+
+    Parameters
+    ----------
+    lip_corner : (T,) array
+        Amplitude of the lip corners, NaN where it is not known.
+    times : (T,) array
+        Seconds.
+
+    Returns
+    -------
+    Phases
+        As :func:`smilelab.signals.phases` finds them by the furthest rise and fall. Where the fall is less than a fifth
+        of the rise, the mouth wavers in a smile that goes on: the apex then lasts until the last frame with a face.
+    """
+    found = signals.phases(lip_corner, times, longest_in="signal")
+    if found.onset is None or found.apex is None or found.offset is None:
+        return found
+    seen = np.isfinite(lip_corner)
+    rise, fall = (float(np.ptp(np.interp(span, times[seen], lip_corner[seen]))) for span in (found.onset, found.offset))
+    if fall >= _LEAST_FALL * rise:
+        return found
+    return signals.Phases(found.onset, (found.onset[1], float(times[seen][-1])), None)
 
 
 def phase_of(times: Array, phases: signals.Phases) -> NDArray[np.str_]:

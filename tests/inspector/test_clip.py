@@ -246,6 +246,16 @@ def test_phases_of_a_made_smile_and_their_rows(monkeypatch, tmp_path):
     assert table["au06"].isna().all()
 
 
+@pytest.mark.parametrize(("lowest", "offset"), [(1.05, False), (0.98, True)])
+def test_a_smile_that_is_held_to_the_end_has_no_offset(monkeypatch, tmp_path, lowest, offset):
+    times = np.arange(0, 6.01, 0.1)
+    width = np.interp(times, [1, 2, 4, 5], [0.8, 1.1, 1.1, lowest])
+    clip = open_made(monkeypatch, tmp_path / "made.mp4", times, np.stack([face(w) for w in width]))
+    assert (clip.phases.offset is not None) == offset
+    assert clip.phases.apex == pytest.approx((2, 4 if offset else 6), abs=0.25)
+    assert ("offset" in set(clip.numbers()["phase"])) == offset
+
+
 def test_au06_is_that_of_measuring_the_video(person_video):
     clip = opening.of_video(person_video, Recipe())
     assert clip.curves["au06"].isna().all()
