@@ -108,7 +108,7 @@ def describe(row: Mapping[Any, Any]) -> str:
         if row["seconds_left"]:
             text += f", {_duration(row['seconds_left'])} to go"
         if row["unknown"]:
-            text += f", time unknown of {row['unknown']}"
+            text += f", time not known of {row['unknown']}"
     return text
 
 

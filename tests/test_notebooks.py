@@ -5,7 +5,7 @@ import nbformat
 import pytest
 
 from smilelab import notebooks
-from smilelab.notebooks import NotebookError
+from smilelab.notebooks import NotebookError, NotebookStopped
 
 PROJECT = Path(__file__).parent.parent
 PARAMETERS = """profile: str = "tiny"  # name
@@ -143,3 +143,23 @@ def test_a_failing_cell_is_named_with_its_error(project):
     assert "02_second.ipynb, cell " in message
     assert "KeyError: 'no such clip'" in message
     assert "\x1b" not in message
+
+
+def test_stopping_says_so_and_leaves_no_kernel(project, monkeypatch):
+    kernels, start = [], notebooks._started
+
+    def kept(*args):
+        kernels.append(start(*args))
+        return kernels[-1]
+
+    def interrupted(*args, km, **kwargs):
+        assert km is kernels[0]
+        assert km.is_alive()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(notebooks, "_started", kept)
+    monkeypatch.setattr(notebooks.papermill, "execute_notebook", interrupted)
+    with pytest.raises(NotebookStopped, match=r"stopped in 01_first.*the same command goes on"):
+        notebooks.reproduce("tiny", root=project, say=lambda line: None)
+    assert len(kernels) == 2
+    assert not any(kernel.is_alive() for kernel in kernels)

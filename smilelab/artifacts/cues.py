@@ -15,7 +15,7 @@ from smilelab import comparison, metrics, resampling
 from smilelab.artifacts import yang_methods, yang_rows
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.method_study import ALL_OFF, ALL_ON
-from smilelab.artifacts.numbers import about_few_subjects
+from smilelab.artifacts.numbers import AUC_NOTE, about_few_subjects
 from smilelab.artifacts.product import NOT_RUN, Product
 from smilelab.artifacts.study import TRACES
 from smilelab.artifacts.yang_methods import METHODS, NETWORK, name_of
@@ -78,7 +78,9 @@ def cues(stores: Mapping[tuple[str, str], ClipStore], results: Mapping[tuple[str
         "Eyelids and texture hardly tell the published kinematics' classes apart, where clip length is matched not at "
         "all: their columns show what no loss looks like. A small drop beside a large one may be the part of a cue "
         "that another one carries as well (speed is amplitude times timing).",
+        *([] if any(cue != NONE_CERTAIN for cue in relied.values()) else [_too_few(done)]),
         *_about(stores),
+        AUC_NOTE,
         *about_few_subjects(cell.summary.subjects for cell in done.values()),
         *(f"{setting}: {cell.failed}" for (_, _, setting), cell in cells.items() if cell.failed),
     ]
@@ -89,6 +91,16 @@ def cues(stores: Mapping[tuple[str, str], ClipStore], results: Mapping[tuple[str
         notes=notes,
         stores=[*stores.values()],
         runs=every,
+    )
+
+
+def _too_few(done: Mapping[tuple[str, str, str], Cell]) -> str:
+    """What it means that no loss at all is certain."""
+    clips = max((cell.summary.n for cell in done.values()), default=0)
+    each = f", one of which is {100 / clips:.1f} points" if clips else ""
+    return (
+        f"No loss is certain with at most {clips} clips{each}: that is no sign that the methods rely on nothing. More "
+        "simulated clips (cue_simulated in the profile) narrow the intervals."
     )
 
 

@@ -18,9 +18,11 @@ from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.clips import ClipStore
 from smilelab.datasets import POSED, SPONTANEOUS, Database
 from smilelab.preprocess import crops, video
+from smilelab.preprocess.faces import FaceTracker
+from smilelab.preprocess.tracks import Sighting
 from smilelab.signals import mouth_width
 
-_INTO_S = 1.5  # into a clip: most smiles are there by then
+_SEARCHED_S = 6.0  # of a clip: a smile is at its height by then
 _NAMES = {SPONTANEOUS: "spontaneous", POSED: "posed"}
 
 
@@ -85,7 +87,7 @@ def _frame_at(path: str, time: float, fps: float) -> NDArray[np.uint8]:
 
 
 def frames_of_databases(databases: Mapping[str, Database]) -> Figure:
-    """One whole frame of each database side by side, each at its own resolution, from the first clip that decodes.
+    """One whole frame of each database side by side, each at its own resolution: the first clip's widest mouth.
 
     Parameters
     ----------
@@ -110,11 +112,20 @@ def _frame_of(axis: Axes, database: Database) -> None:
     for row in database.index().to_dict("records"):
         start = 0.0 if np.isnan(row["start_s"]) else row["start_s"]
         try:
-            with video.read(row["path"], fps=5, start_s=start, end_s=start + _INTO_S, image_fps=row["fps"]) as frames:
-                image = [frame.image for frame in frames][-1]
-        except (video.VideoError, IndexError):
+            image = _widest_mouth(row["path"], start, row["fps"])
+        except (video.VideoError, ValueError):
             continue
         axis.imshow(image)
         axis.set_title(f"{label}\n{image.shape[1]}x{image.shape[0]}, {Path(row['path']).name}", fontsize=8)
         return
     axis.set_title(f"{label}\nno clip can be decoded", fontsize=8)
+
+
+def _widest_mouth(path: str, start: float, image_fps: float) -> NDArray[np.uint8]:
+    """Frame in which the mouth is widest; of a clip without a face the last one looked at."""
+
+    def width(seen: Sighting) -> float:
+        return -1.0 if seen.landmarks is None else float(mouth_width(seen.landmarks[None])[0])
+
+    with video.read(path, fps=3, start_s=start, end_s=start + _SEARCHED_S, image_fps=image_fps) as frames:
+        return max(FaceTracker().follow(frames), key=lambda seen: (width(seen), seen.time)).image

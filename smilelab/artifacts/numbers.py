@@ -56,6 +56,13 @@ def counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
+# Said wherever test folds have a few clips each.
+AUC_NOTE = (
+    "The AUC compares clips of different subjects within one test fold and trial, because the models of two folds "
+    "share no scale: where a fold has a few clips, it rests on few pairs."
+)
+
+
 def about_few_subjects(subjects: Iterable[int]) -> list[str]:
     """What is to be said of intervals over few subjects; nothing where there are :data:`FEW_SUBJECTS` or more.
 

@@ -10,7 +10,7 @@ from smilelab import audit, comparison, metrics, resampling
 from smilelab.artifacts import method_costs, yang_methods, yang_rows
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.data_tables import PROBES_CAPTION, probes_of
-from smilelab.artifacts.numbers import about_few_subjects
+from smilelab.artifacts.numbers import AUC_NOTE, about_few_subjects
 from smilelab.artifacts.product import NOT_RUN, Product, database_label
 from smilelab.artifacts.yang_methods import Measured
 from smilelab.artifacts.yang_rows import SELECTION_LABELS, Cell, Results, about_time, about_training
@@ -64,7 +64,8 @@ def yang2020_table2(
     notes += [f"{database_label(n, simulated=s.simulated)}: {s.folds_source}." for n, s in every_store.items()]
     done = [cell for cell in protocols if cell.complete]
     tested = [*done, *(cell for cell in cells.values() if cell.complete)]
-    notes += [*about_training(done), *about_few_subjects(cell.summary.subjects for cell in tested)]
+    notes += [*about_training(done), *([AUC_NOTE] if tested else [])]
+    notes += about_few_subjects(cell.summary.subjects for cell in tested)
     notes += yang_methods.notes_of_methods(cells, methods)
     # A control is there to fall to the majority.
     tried = [cell for cell in done if cell.runs[0].spec.labels == "true"]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from smilelab import comparison, metrics
-from smilelab.artifacts.numbers import about_few_subjects, percent
+from smilelab.artifacts.numbers import AUC_NOTE, about_few_subjects, percent
 from smilelab.artifacts.product import NOT_RUN, database_label
 from smilelab.clips import ClipStore
 from smilelab.options import TrainingOptions, as_dict
@@ -299,6 +299,7 @@ def notes_of(cells: Iterable[Cell], stores: Mapping[str, ClipStore], subjects: I
     notes = [f"Measured: {'; '.join(SELECTION_LABELS[rule] for rule in rules) or NOT_RUN}."]
     notes += about_training(run)
     notes += [f"{database_label(n, simulated=s.simulated)}: {s.folds_source}." for n, s in stores.items()]
+    notes += [AUC_NOTE] if run else []
     notes += about_few_subjects([*(cell.summary.subjects for cell in run), *subjects])
     if lower := _by_database([(cell, "") for cell in run if cell.against in ("below", "equal")]):
         notes.append(f"The accuracy does not exceed the share of the tested clips' larger class: {lower}.")
