@@ -2,7 +2,7 @@
 # make site                                 what the last runs left, as pages for a browser: site/index.html
 # make test                                 lint, types, tests
 # make test-browser                         the tests that drive Chromium, which must be installed
-# make lab                                  JupyterLab on the notebooks
+# make lab [LAB='--port 8890']               JupyterLab on the notebooks, with options of its own
 PROFILE ?= smoke
 PYTHON ?= python3
 VENV := .venv
@@ -41,7 +41,7 @@ test-browser: $(VENV)/.installed
 
 lab: $(VENV)/.installed
 	# Videos are uploaded in one message, which JupyterLab drops silently from 10 MB on.
-	$(BIN)/jupyter lab notebooks --ServerApp.tornado_settings='{"websocket_max_message_size": 536870912}'
+	$(BIN)/jupyter lab notebooks --ServerApp.tornado_settings='{"websocket_max_message_size": 536870912}' $(LAB)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

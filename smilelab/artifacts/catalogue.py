@@ -16,9 +16,9 @@ PAPERS = {
     "audit": "both papers",
     "folds": "both papers",
     "probes": "both papers",
-    "inflation": "this companion, in neither paper",
-    "combined": "this companion, in neither paper",
-    "cues": "this companion, in neither paper",
+    "inflation": "this companion alone",
+    "combined": "this companion alone",
+    "cues": "this companion alone",
 }
 
 
@@ -84,10 +84,10 @@ CATALOGUE: dict[str, Artifact] = {
         Artifact("yang2020-time", "Wall time of the landmark and the end-to-end pipeline", "02", _TIMES),
         Artifact("folds", "Test folds of every database", "01", _CLIPS),
         Artifact("probes", "What tells the classes apart without a smile", "01", _CLIPS),
+        Artifact("audit", "What the papers' own numbers imply", "05", "the printed numbers alone"),
         Artifact("inflation", "Accuracy by the rule that chooses the epoch", "02", _RUNS),
         Artifact("combined", "Both networks with and without an anchor, on every database", "03", _COMBINED),
         Artifact("cues", "Which cue of a smile each method relies on", "03", _CUES),
-        Artifact("audit", "What the papers' own numbers imply", "05", "the printed numbers alone"),
     )
 }
 

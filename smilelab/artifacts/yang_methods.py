@@ -158,13 +158,17 @@ def accuracies(
         name = name_of(method)
         if method in RELATED or not (measured.results or name in set(printed["row"])):
             continue
-        row = {"method": name, "process": "", "reported by": "-"}
+        row = {"method": name}
+        for database in dict.fromkeys([*YANG_DATABASES, *every]):
+            if database in YANG_DATABASES:
+                row[f"{database_label(database, simulated=False)}, reported"] = known.get((name, database), "-")
+            beside = {database: every[database]} if database in every else {}
+            row |= _measured_columns(beside, cells, method)
+        row |= {"process": "", "reported by": "-"}
         if name in about.index:
             row["process"] = about["note"][name]
             row["reported by"] = f"{_PLACES[about['paper'][name]]}, {about['place'][name]}"
-        for database in YANG_DATABASES:
-            row[f"{database_label(database, simulated=False)}, reported"] = known.get((name, database), "-")
-        rows.append({**row, **_measured_columns(every, cells, method)})
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
