@@ -16,6 +16,7 @@ __all__ = ["Comparison", "ComparisonError", "compare", "corrected_t", "in_common
 
 # Up to so many subjects on whom the models differ, all sign patterns are gone through.
 EXACT_SUBJECTS = 20
+_EQUAL = 1e-12  # shares that differ by rounding alone
 _KEY = ("part", *MODEL, "clip_id", "start")
 
 
@@ -199,15 +200,18 @@ def corrected_t(differences: np.ndarray, *, test_per_train: float) -> tuple[floa
     Returns
     -------
     t, p : float
-        With k - 1 degrees of freedom, two-sided. NaN for fewer than two folds or differences that are all equal.
+        With k - 1 degrees of freedom, two-sided; 0 and 1 where no fold differs. NaN for fewer than two folds, or
+        where all differ by the same.
 
     References
     ----------
     .. [1] Nadeau, C., Bengio, Y. (2003). Inference for the Generalization Error. Machine Learning 52, 239-281.
     """
     values = np.asarray(differences, float)
-    if len(values) < 2 or np.ptp(values) == 0:
+    if len(values) < 2:
         return float("nan"), float("nan")
+    if np.ptp(values) <= _EQUAL:
+        return (0.0, 1.0) if np.abs(values).max() <= _EQUAL else (float("nan"), float("nan"))
     statistic = values.mean() / np.sqrt((1 / len(values) + test_per_train) * values.var(ddof=1))
     return float(statistic), float(2 * student.sf(abs(statistic), len(values) - 1))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from smilelab import anchors, models
+from smilelab import anchors, baselines, models
 from smilelab.anchors import AnchorRule, AnchorSource
 from smilelab.clips import ClipStore
 from smilelab.options import LATER, TrainingOptions, as_dict
@@ -101,6 +101,8 @@ class RunSpec:
         for, or ``windows.comparable``.
     neutral_from : {"recording", "median", "rest"}
         Where neutral anchors are found, if the run has any to do with them; see :func:`smilelab.anchors.find`.
+    revision : int
+        Of a baseline; see :func:`smilelab.baselines.revision`.
     """
 
     database: str
@@ -120,6 +122,7 @@ class RunSpec:
     tests: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
     compared: tuple[AnchorRule, ...] = field(default=(), metadata=LATER)
     neutral_from: AnchorSource = field(default="recording", metadata=LATER)
+    revision: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("selection", self.selection, SELECTIONS), ("labels", self.labels, LABELS)):
@@ -229,6 +232,8 @@ def specify(
     own = models.anchor_rule(model) if model in models.names() else "none"
     if own == "neutral" or "neutral" in fields.get("compared", ()) or (windows is not None and windows.comparable):
         fields.setdefault("neutral_from", anchors.source_of(store))
+    if model in baselines.names():
+        fields.setdefault("revision", baselines.revision(model))
     elsewhere = tuple((other.database, other.hash) for other in tests)
     return [
         RunSpec(store.database, store.hash, split, number, seed, protocol=protocol, tests=elsewhere, **fields)

@@ -112,7 +112,11 @@ def test_corrected_t_is_uniform_under_the_correlation_that_it_assumes():
     assert np.mean(np.array(plain) < 0.05) > 0.1
 
 
-@pytest.mark.parametrize("values", [[0.1], [0.1, 0.1], []])
+def test_corrected_t_of_folds_that_do_not_differ():
+    assert comparison.corrected_t(np.zeros(5), test_per_train=0.1) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("values", [[0.1], [0.1, 0.1], [], np.array([0.9, 0.8, 0.7]) - np.array([0.8, 0.7, 0.6])])
 def test_corrected_t_is_undefined_without_a_spread(values):
     assert np.isnan(comparison.corrected_t(np.array(values), test_per_train=0.1)).all()
 

@@ -74,12 +74,12 @@ def cost(method: str, cell: Cell) -> dict[str, str]:
 
 
 def beside_pipelines(times: StageTimes, cells: Mapping[str, Cell]) -> pd.DataFrame:
-    """Every method from a video file to its decision, by the stages that were timed.
+    """Every method from a video file to its features, by the stages that were timed; cutting out faces is not in it.
 
     Parameters
     ----------
     times : StageTimes
-        Of which decoding and landmarks are taken, with the detector on key frames.
+        Of which decoding and landmarks of every frame are taken, with the detector on key frames: wall time.
     cells : mapping of str to Cell
         By method, complete, on the database that was timed.
 
@@ -100,7 +100,7 @@ def beside_pipelines(times: StageTimes, cells: Mapping[str, Cell]) -> pd.DataFra
         rows.append(
             {
                 "method": cell.name,
-                "decoding and landmarks, s a clip": f"{before:.2f}",
+                "decoding and landmarks of every frame, s a clip": f"{before:.2f}",
                 "features, s a clip": f"{seconds:.3f}",
                 f"both for {CLIPS} clips, h": f"{CLIPS * (before + seconds) / 3600:.2f}",
                 "learning and testing, a fold as run": _NOT_MEASURED if np.isnan(learning) else duration(learning),

@@ -160,6 +160,11 @@ def yang2020_time(
     cells = {} if methods is None else methods.complete_on(store.database)
     if len(others := method_costs.beside_pipelines(times, cells)):
         tables[f"Hand-crafted methods on {label}, one core"] = others
+        notes.append(
+            "Hand-crafted methods: wall time of decoding and landmarks, of every frame though the methods keep fewer, "
+            "and processor time of the features. Cutting faces out, which those of texture and motion need, is not in "
+            "it; the end-to-end pipeline tells what that takes for its own frames."
+        )
     return Product(tables, figure=_figure(times, costs, label), notes=notes, stores=[store], runs=list(results))
 
 

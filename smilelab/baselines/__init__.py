@@ -30,6 +30,7 @@ __all__ = [
     "extractors",
     "names",
     "register",
+    "revision",
     "takes",
 ]
 
@@ -120,6 +121,17 @@ def takes(name: str) -> str:
     if name not in _BASELINES.builders:
         raise ValueError(f"unknown baseline {name!r}; expected one of {', '.join(names())}")
     return str(getattr(_BASELINES.builders[name], "takes", "windows"))
+
+
+def revision(name: str) -> int:
+    """How often a baseline has come to give other results since its first version; runs of other revisions differ.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    """
+    return int(getattr(_BASELINES.builders[name], "revision", 1))
 
 
 def extractors(name: str, **options: object) -> Sequence[Extractor]:

@@ -19,6 +19,7 @@ PHASE_WINDOW = 27
 SHORTEST_SMILE = 1.0  # s
 _LEAST_SPREAD = 0.25  # AU units: a unit that hardly moves is not stretched to the size of one that does
 _CONSTANT = 1e-12
+_STILL = 1e-9  # of what a signal spans: what it moves in a frame where it does not
 
 
 class SmilePhases(NamedTuple):
@@ -124,6 +125,9 @@ def find_smiles(intensity: ArrayLike, rate: float, *, window: int = PHASE_WINDOW
     """
     values = np.asarray(intensity, np.float64)
     first = slopes(values, window, rate)
+    # Where nothing moves, rounding errors of the line are neither a rise nor a fall.
+    still = max(_STILL * np.ptp(values), _CONSTANT * np.abs(values).max(initial=0.0))
+    first[np.abs(first) <= still * rate] = 0.0
     second = slopes(first, window, rate)
     return [
         _phases(on, end, first, second) for on, end in _smiles(values, first) if (end - on) / rate >= SHORTEST_SMILE

@@ -20,9 +20,11 @@ class ByClip(ABC):
 
     A subclass names its :attr:`extractors`, learns from what they give, and decides. A decision value is positive for
     spontaneous; the score is its logistic function, which keeps the order and the threshold and is not calibrated.
+    Whenever it comes to give other results, it raises its `revision`, and an extractor its version.
     """
 
     takes = "clips"
+    revision = 1
     extractors: Sequence[Extractor]
 
     @abstractmethod

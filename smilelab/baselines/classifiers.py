@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from smilelab.baselines.gaussian_hmm import GaussianHMM
-from smilelab.baselines.machines import Floats, State, SupportVectors
+from smilelab.baselines.machines import Floats, State, SupportVectors, standardisation
 
 __all__ = ["Classifier", "Clips", "HiddenMarkov", "NaiveBayes", "Neighbours", "SupportVectorsOfRows"]
 
@@ -117,7 +117,7 @@ class Neighbours(_OfArrays):
 
     def fit(self, clips: Clips, labels: Labels, *, seed: int) -> None:
         """Keep the clips."""
-        mean, scale = _scale(clips.rows)
+        mean, scale = standardisation(clips.rows)
         rows = (clips.rows - mean) / scale
         self._state = {"mean": mean, "scale": scale, "rows": rows, "labels": np.asarray(labels, np.int64)}
 
@@ -138,7 +138,7 @@ class NaiveBayes(_OfArrays):
     def fit(self, clips: Clips, labels: Labels, *, seed: int) -> None:
         """Fit on clips."""
         of_class = [clips.rows[labels == label] for label in (0, 1)]
-        floor = _VARIANCE_FLOOR * _scale(clips.rows)[1] ** 2
+        floor = _VARIANCE_FLOOR * standardisation(clips.rows)[1] ** 2
         self._state = {
             "means": np.stack([rows.mean(0) for rows in of_class]),
             "variances": np.stack([rows.var(0) for rows in of_class]) + floor,
@@ -170,7 +170,7 @@ class HiddenMarkov(_OfArrays):
 
     def fit(self, clips: Clips, labels: Labels, *, seed: int) -> None:
         """Fit on clips."""
-        mean, scale = _scale(np.concatenate(clips.courses))
+        mean, scale = standardisation(np.concatenate(clips.courses))
         self._state = {"mean": mean, "scale": scale, "prior": np.log([(labels == 0).sum(), (labels == 1).sum()])}
         for label in (0, 1):
             own = [(clips.courses[at] - mean) / scale for at in np.flatnonzero(labels == label)]
@@ -186,8 +186,3 @@ class HiddenMarkov(_OfArrays):
             model = GaussianHMM(*(self._floats(f"{name}.{label}") for name in GaussianHMM._fields))
             told.append(model.log_likelihood(courses) + prior[label])
         return (told[1] - told[0]) / np.array([len(course) for course in courses])
-
-
-def _scale(rows: Floats) -> tuple[Floats, Floats]:
-    spread = rows.std(0)
-    return rows.mean(0), np.where(spread > 1e-12, spread, 1.0)

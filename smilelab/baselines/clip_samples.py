@@ -25,7 +25,7 @@ from smilelab.preprocess.crops import KINDS, in_picture
 
 Features = dict[str, NDArray[np.float64]]
 FOLDER = "features"
-_SECONDS = "extraction_seconds"
+_SECONDS, _CLIP = "extraction_seconds", "clip_digest"
 
 
 class FeatureError(ValueError):
@@ -34,7 +34,7 @@ class FeatureError(ValueError):
 
 @dataclass(frozen=True)
 class View:
-    """One clip of a store, as methods look at it. Its class and its subject are not to be seen from here.
+    """One clip of a store, as methods look at it: not at its class, nor at its subject or name, which hold the class.
 
     Attributes
     ----------
@@ -44,6 +44,12 @@ class View:
 
     store: ClipStore
     clip_id: str
+
+    @property
+    def digest(self) -> str:
+        """Of the clip's content and of the file it was made from."""
+        row = self.store.manifest.loc[self.clip_id]
+        return f"{row['sha256']}-{row['source']}"
 
     @cached_property
     def frames(self) -> NDArray[np.uint8]:
@@ -112,20 +118,33 @@ class Extractor:
         FeatureError
             They cannot be computed, or hold NaN.
         """
-        path = self._path(view)
-        if (known := _read(path)) is not None:
-            return known[0]
-        return self._computed(view, path)
+        known = self._known(view)
+        return self._computed(view) if known is None else known[0]
 
     def seconds(self, view: View) -> float:
         """Processor time, s, that the computation of a clip's features has taken; NaN where none has been."""
-        known = _read(self._path(view))
+        known = self._known(view)
         return float("nan") if known is None else known[1]
+
+    def are_known(self, view: View) -> bool:
+        """Whether the features of a clip, as it is now, have been computed before."""
+        return self._known(view) is not None
+
+    def _known(self, view: View) -> tuple[Features, float] | None:
+        try:
+            with np.load(self._path(view), allow_pickle=False) as arrays:
+                found = {name: arrays[name] for name in arrays.files}
+                if str(found.pop(_CLIP)) != view.digest:
+                    return None
+                return found, float(found.pop(_SECONDS))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
 
     def _path(self, view: View) -> Path:
         return view.store.path / FOLDER / f"{self.name}-{self.hash}" / f"{file_stem(view.clip_id)}.npz"
 
-    def _computed(self, view: View, path: Path) -> Features:
+    def _computed(self, view: View) -> Features:
+        path = self._path(view)
         started = time.process_time()
         try:
             found = {name: np.asarray(value, np.float64) for name, value in self.compute(view, **self.options).items()}
@@ -134,19 +153,11 @@ class Extractor:
         if bad := [name for name, value in found.items() if not np.isfinite(value).all()]:
             raise FeatureError(f"{view.clip_id}: {self.name} gives {bad[0]} that is not finite; expected numbers.")
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **found, **{_SECONDS: np.array(time.process_time() - started)})  # type: ignore[arg-type]
+        about = {_SECONDS: np.array(time.process_time() - started), _CLIP: np.array(view.digest)}
+        np.savez_compressed(buffer, **found, **about)  # type: ignore[arg-type]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())
         return found
-
-
-def _read(path: Path) -> tuple[Features, float] | None:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-            return found, float(found.pop(_SECONDS))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
 
 
 class ClipSamples(Sequence[NDArray[np.uint8]]):
@@ -207,7 +218,7 @@ def prepare(
         (extractor, os.fspath(store.path), view.clip_id)
         for extractor in extractors
         for view in views
-        if _read(extractor._path(view)) is None
+        if not extractor.are_known(view)
     ]
     if not tasks:
         return

@@ -14,7 +14,7 @@ from smilelab.baselines import footage, register
 from smilelab.baselines.by_clip import ByClip, stacked
 from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.kernels import KernelSum
-from smilelab.baselines.landmark_signals import SIGNALS, LongestIn, checked, signals_of
+from smilelab.baselines.landmark_signals import LongestIn, checked, signals_of, start_and_top
 from smilelab.baselines.machines import Floats, State, inner_folds
 from smilelab.preprocess.threads import one_thread
 
@@ -38,14 +38,12 @@ def change(view: View, *, size: int, span: float, longest_in: LongestIn) -> Feat
     Returns
     -------
     dict
-        ``change`` (size, size): grey levels as a share of white, between -1 and 1. The apex is where the lip corners
-        are farthest out, the onset where their longest rise begins, or the first frame where they do not rise.
+        ``change`` (size, size): grey levels as a share of white, between -1 and 1. The onset is where the lip
+        corners' longest rise begins, or the first frame where they do not rise, the apex where they are farthest out
+        from there on.
     """
     found = signals_of(view, longest_in)
-    lips = found.sides[SIGNALS.index("lips")].mean(0)
-    apex = float(found.times[int(np.argmax(lips))])
-    onset = found.phases.onset[0] if found.phases.onset else float(view.times[0])
-    before, after = (_about(view, moment, span) for moment in (onset, apex))
+    before, after = (_about(view, float(found.times[at]), span) for at in start_and_top(found))
     small = cv2.resize((after - before) / 255, (size, size), interpolation=cv2.INTER_AREA)
     return {"change": small.astype(np.float64)}
 
@@ -92,6 +90,8 @@ class Gan2015(ByClip):
     vector machine on the activations. The layers see no class; the machine's constant is chosen by inner folds.
     """
 
+    revision = 2
+
     def __init__(
         self,
         *,
@@ -110,7 +110,7 @@ class Gan2015(ByClip):
         if not limit > 0 or not learning_rate > 0 or span < 0:
             raise ValueError(f"found limit {limit!r}, learning_rate {learning_rate!r}, span {span!r}; expected above 0")
         options = {"size": size, "span": float(span), "longest_in": checked(longest_in)}
-        self.extractors = [Extractor("apex-minus-onset", 1, change, **options)]
+        self.extractors = [Extractor("apex-minus-onset", 2, change, **options)]
         self.limit, self.units = limit, tuple(units)
         self.passes, self.learning_rate, self.batch = passes, learning_rate, batch
         self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []

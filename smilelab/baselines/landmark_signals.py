@@ -89,6 +89,15 @@ def signals_of(view: View, longest_in: LongestIn = "time") -> LandmarkSignals:
     return LandmarkSignals(times, pixels, points, smoothed(raw), phases(raw[0].mean(0), times, longest_in=longest_in))
 
 
+def start_and_top(clip: LandmarkSignals) -> tuple[int, int]:
+    """Sample at which the smile begins to rise, and that of the widest smile from there on.
+
+    A clip without an onset is taken from its first sample.
+    """
+    start = int(np.searchsorted(clip.times, clip.phases.onset[0])) if clip.phases.onset else 0
+    return start, start + int(np.argmax(clip.sides[SIGNALS.index("lips")].mean(0)[start:]))
+
+
 def checked(longest_in: LongestIn) -> LongestIn:
     """An option of methods that find phases, refused with a ValueError where it is neither "time" nor "signal"."""
     if longest_in not in get_args(LongestIn):

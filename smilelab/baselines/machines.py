@@ -103,7 +103,7 @@ class SupportVectors:
         if len(np.unique(y)) != 2:
             raise ValueError("found one class among the training clips; expected both")
         best = self._best(x, y, np.asarray(subjects), seed)
-        mean, scale = _scale(x)
+        mean, scale = standardisation(x)
         machine = self._machine(*best, x.shape[1]).fit((x - mean) / scale, y)
         self._state = {
             "mean": mean,
@@ -137,7 +137,7 @@ class SupportVectors:
             return self.candidates[0]
         correct = np.zeros(len(self.candidates))
         for train, test in inner_folds(y, subjects, count=self.folds, seed=seed):
-            mean, scale = _scale(x[train])
+            mean, scale = standardisation(x[train])
             inside, outside = (x[train] - mean) / scale, (x[test] - mean) / scale
             for number, candidate in enumerate(self.candidates):
                 machine = self._machine(*candidate, x.shape[1]).fit(inside, y[train])
@@ -158,6 +158,7 @@ class SupportVectors:
         return np.exp(-gamma * np.maximum(apart, 0.0))
 
 
-def _scale(x: Floats) -> tuple[Floats, Floats]:
+def standardisation(x: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each column, 1 in the place of a deviation that is none."""
     spread = x.std(0)
     return x.mean(0), np.where(spread > 1e-12, spread, 1.0)

@@ -134,6 +134,8 @@ class Mandal2016(ByClip):
     constants by inner folds.
     """
 
+    revision = 2
+
     def __init__(
         self,
         *,
@@ -160,7 +162,7 @@ class Mandal2016(ByClip):
             )
         options = {"size": size, "rate": float(rate), "coefficients": coefficients, "decorrelated": decorrelated}
         magnifying = {"magnify": float(magnify), "band": band}
-        self.extractors = [Extractor("frame-descriptors", 1, descriptors, **options, **magnifying)]
+        self.extractors = [Extractor("frame-descriptors", 2, descriptors, **options, **magnifying)]
         self.families, self.folds = tuple(families), folds
         self._machine = KernelSum(components=components, standardise=True)
         self._family = 0

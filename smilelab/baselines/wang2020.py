@@ -13,7 +13,7 @@ from sklearn.decomposition import FactorAnalysis
 from smilelab.baselines import ByClip, register
 from smilelab.baselines.by_clip import stacked
 from smilelab.baselines.clip_samples import Extractor, Features, View
-from smilelab.baselines.landmark_signals import LandmarkSignals, LongestIn, checked, signals_of
+from smilelab.baselines.landmark_signals import LandmarkSignals, LongestIn, checked, signals_of, start_and_top
 from smilelab.baselines.machines import Floats, State, inner_folds
 
 __all__ = ["Wang2020", "displacement"]
@@ -106,8 +106,7 @@ def displacement(clip: LandmarkSignals) -> Floats:
         To the subject's left and downwards, in distances between the eye centres. A clip without an onset is taken
         from its first sample.
     """
-    start = int(np.searchsorted(clip.times, clip.phases.onset[0])) if clip.phases.onset else 0
-    top = start + int(np.argmax(clip.sides[0].mean(0)[start:]))
+    start, top = start_and_top(clip)
     return np.asarray((clip.points[top] - clip.points[start])[_INNER])
 
 

@@ -90,10 +90,11 @@ def read_trace(
     ----------
     path : path-like
         Values separated by commas below a heading, a row a frame: the 17 units as ``AU01`` or ``AU01_r``, in whatever
-        order, and any other columns, of which are used ``timestamp`` (s), ``success`` and ``confidence`` (frames that
-        failed, or below 0.8, count as without a face) and ``face_id`` (of several the one in most frames).
+        order, and any other columns, of which are used ``timestamp`` (s) or else ``frame`` (number), ``success`` and
+        ``confidence`` (frames that failed, or below 0.8, count as without a face) and ``face_id`` (of several the one
+        in most frames).
     fps : float
-        Rows a second, where there is no ``timestamp``.
+        Frames a second, where there is no ``timestamp``; rows a second, where there is no ``frame`` either.
     start_s, end_s : float
         Part of the file, s; NaN means open.
 
@@ -226,16 +227,19 @@ def _columns(path: Path, table: pd.DataFrame) -> dict[str, str]:
 
 
 def _times(path: Path, table: pd.DataFrame, fps: float) -> NDArray[np.float64]:
-    if "timestamp" not in table:
-        return np.arange(len(table)) / (fps if np.isfinite(fps) else RATE)
-    times = as_numbers(table["timestamp"])
+    rate = fps if np.isfinite(fps) else RATE
+    clock = next((name for name in ("timestamp", "frame") if name in table), None)
+    if clock is None:
+        return np.arange(len(table)) / rate
+    times = as_numbers(table[clock])
     wrong = np.flatnonzero(~(np.diff(times, prepend=-np.inf) > 0))
     if len(wrong):
+        expected = "times in seconds that increase" if clock == "timestamp" else "numbers of frames that increase"
         raise ActionUnitError(
-            f"{path}: row {table.index[wrong[0]] + 2}: timestamp is {table['timestamp'].iloc[wrong[0]]!r}, expected "
-            "times in seconds that increase. Is it one table of one video?"
+            f"{path}: row {table.index[wrong[0]] + 2}: {clock} is {table[clock].iloc[wrong[0]]!r}, expected "
+            f"{expected}. Is it one table of one video?"
         )
-    return times
+    return times if clock == "timestamp" else (times - times[0]) / rate
 
 
 def _bridged(path: Path, times: NDArray[np.float64], values: NDArray[np.float64], faceless: NDArray[np.bool_]) -> Trace:
@@ -244,9 +248,10 @@ def _bridged(path: Path, times: NDArray[np.float64], values: NDArray[np.float64]
         raise ActionUnitError(
             f"{path}: {len(seen)} of {len(times)} frames show a face, expected 2 at least. Run the detector again."
         )
+    # Rows may be there and show no face, or be left out.
     steps = np.diff(times[seen])
-    longest = int(np.argmax(np.where(np.diff(seen) > 1, steps, 0)))
-    if np.diff(seen)[longest] > 1 and steps[longest] > _LONGEST_BRIDGE:
+    longest = int(np.argmax(steps))
+    if steps[longest] > _LONGEST_BRIDGE:
         start, end = times[seen[longest]], times[seen[longest + 1]]
         raise ActionUnitError(
             f"{path}: no face from {start:.1f} to {end:.1f} s, expected gaps of {_LONGEST_BRIDGE:g} s at most. Run the "

@@ -1,5 +1,7 @@
 """AUDA: dynamics and phases by hand, counts of features, frame rate, and what it learns from simulated traces."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from smilelab.baselines.au_features import RANGES, au_wise, cross_au, of_clip
 from smilelab.baselines.auda2021 import PIECES
 from smilelab.baselines.clip_samples import FeatureError, View, prepare
 from smilelab.baselines.machines import inner_folds
-from smilelab.baselines.stacking import StackedVectors, eliminated
+from smilelab.baselines.stacking import StackedVectors, eliminated, nested_sets
 from smilelab.preprocess.traces import UNITS, build_traces
 from smilelab.simulator import databases
 from smilelab.simulator.au_traces import folder as traces_folder
@@ -123,11 +125,11 @@ def test_a_dip_stays_within_a_smile_unless_it_is_half_of_it():
         assert len(au_dynamics.find_smiles(signal, RATE)) == count
 
 
-@given(st.floats(0.1, 10), st.floats(-5, 5))
-@settings(deadline=None, max_examples=20)
-def test_level_and_scale_of_the_intensity_do_not_matter(scale, level):
-    _, signal = ramp()
-    signal = signal + 0.05 * np.sin(np.arange(len(signal)))
+@given(st.floats(0.1, 10), st.floats(-5, 5), st.sampled_from([0.0, 0.05]))
+@settings(deadline=None, max_examples=40)
+def test_level_and_scale_of_the_intensity_do_not_matter(scale, level, ripple):
+    _, signal = ramp()  # without a ripple it rests at exactly one value
+    signal = signal + ripple * np.sin(np.arange(len(signal)))
     assert au_dynamics.find_smiles(scale * signal + level, RATE) == au_dynamics.find_smiles(signal, RATE)
 
 
@@ -238,6 +240,26 @@ def test_decisions_to_learn_from_never_saw_the_clips_subject():
         np.testing.assert_allclose(own.decide(x[test]), machine.out_of_fold[test], atol=1e-4)
 
 
+def test_elimination_inside_the_folds_makes_nothing_of_noise():
+    generator = np.random.default_rng(7)
+    subjects, y = np.repeat(np.arange(100), 2), np.repeat(generator.permutation(np.arange(100) % 2), 2)
+    x = generator.normal(size=(200, 300))
+    machine = StackedVectors(costs=[1.0], widths=[1.0], eliminate=True).fit(x, y, subjects, seed=0)
+    assert ((machine.decide(x) > 0) == y).mean() > 0.65
+    assert abs(((machine.out_of_fold > 0) == y).mean() - 0.5) < 0.1
+
+
+def test_each_round_of_elimination_takes_a_fifth_of_what_is_left():
+    generator = np.random.default_rng(2)
+    y = np.arange(80) % 2
+    x = generator.normal(size=(80, 50))
+    x[:, 11] += 3 * y
+    sets = nested_sets(x, y, seed=0)
+    assert [len(found) for found in sets] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 21, 26, 32, 40, 50]
+    assert sets[0].tolist() == [11]
+    assert all(set(one) < set(other) for one, other in itertools.pairwise(sets))
+
+
 def test_one_subject_a_class_leaves_no_inner_folds():
     x, y = np.random.default_rng(0).normal(size=(8, 3)), np.repeat([0, 1], 4)
     machine = StackedVectors(costs=[1.0, 10.0]).fit(x, y, y, seed=0)
@@ -290,14 +312,5 @@ def test_an_unknown_piece_is_refused():
         baselines.build("auda2021", piece="smile")
 
 
-def test_pieces_are_those_of_the_paper():
-    assert {name: piece.reported for name, piece in PIECES.items()} == {
-        "ensemble": 84.56,
-        "au-wise whole": 82.08,
-        "au-wise": 82.25,
-        "cross-au": 81.23,
-        "onset": 69.4,
-        "apex": 58.8,
-        "au12": 78.95,
-    }
+def test_the_ensemble_has_eight_vectors():
     assert len(PIECES["ensemble"].vectors) == 8

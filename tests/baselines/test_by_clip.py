@@ -115,6 +115,29 @@ def test_a_damaged_file_of_features_is_made_again(store):
     assert extractor.of(View(store, "a_0"))["length"] == 10
 
 
+def test_features_of_a_clip_that_was_preprocessed_again_are_made_again(store):
+    extractor = baselines.Extractor("brightness", 1, brightness)
+    before = extractor.of(View(store, "a_0"))["brightness"]
+    path = next(store.path.glob("clips/a_0.npy"))
+    np.save(path, np.load(path) + 100)
+    manifest = pd.read_csv(store.path / "manifest.csv", dtype=str, keep_default_na=False)
+    manifest.loc[manifest["clip_id"] == "a_0", "sha256"] = "changed"
+    manifest.to_csv(store.path / "manifest.csv", index=False)
+    again = type(store)(store.path)
+    assert np.isnan(extractor.seconds(View(again, "a_0")))
+    assert extractor.of(View(again, "a_0"))["brightness"] == before + 100
+
+
+def test_another_revision_of_a_method_has_runs_of_its_own(store, registered, monkeypatch):
+    first = specs.specify(store, model="bright", selection="last")[0]
+    assert "revision" not in first.as_dict()
+    monkeypatch.setattr(Bright, "revision", 2)
+    second = specs.specify(store, model="bright", selection="last")[0]
+    assert second.as_dict()["revision"] == 2
+    assert second.hash != first.hash
+    assert specs.RunSpec.from_dict(second.as_dict()) == second
+
+
 def test_features_that_are_no_numbers_name_clip_and_feature(store):
     extractor = baselines.Extractor("odd", 1, lambda view: {"ratio": np.array([np.nan])})
     with pytest.raises(FeatureError, match=r"a_0: odd gives ratio that is not finite"):
@@ -152,16 +175,19 @@ def test_decisions_from_arrays_are_scikit_learns(kernel):
     np.testing.assert_array_equal(again.decide(new), machine.decide(new))
 
 
-def test_the_cost_is_chosen_by_inner_folds_of_subjects():
-    # Clips of a subject are equal and subjects share nothing: only folds by subject see that nothing can be learned.
+def test_the_width_is_chosen_by_inner_folds_of_subjects():
+    # Clips of a subject lie close together in a place that says nothing, and a little to the side of their class: folds
+    # that share subjects favour the machine that knows places by heart, folds by subject the one that sees the side.
     generator = np.random.default_rng(1)
-    subjects = np.repeat(np.arange(20), 5)
-    x, y = generator.normal(size=(20, 3))[subjects], (np.arange(20) % 2)[subjects]
-    for train, test in inner_folds(y, subjects, count=5, seed=0):
-        assert not set(subjects[train]) & set(subjects[test])
-        assert set(y[train]) == set(y[test]) == {0, 1}
-    machine = SupportVectors(costs=[1.0, 10.0]).fit(x, y, subjects, seed=0)
-    assert machine.state()["chosen"][0] in (1.0, 10.0)
+    subjects = np.repeat(np.arange(40), 5)
+    y = generator.permutation(np.arange(40) % 2)[subjects]
+    x = 5 * generator.normal(size=(40, 6))[subjects] + 0.01 * generator.normal(size=(200, 6))
+    x[:, 0] = 2 * y + generator.normal(size=40)[subjects]
+    by_subject, by_clip = (
+        SupportVectors(costs=[10.0], widths=[0.001, 100.0]).fit(x, y, groups, seed=0).state()["chosen"][1]
+        for groups in (subjects, np.arange(200))
+    )
+    assert (by_subject, by_clip) == (0.001, 100.0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4)), min_size=2, max_size=30), st.integers(2, 6))

@@ -113,6 +113,13 @@ def test_the_change_of_a_face_is_apex_minus_onset():
     assert not features_of(baselines.build("gan2015"), PaintedView(lambda t: 0 * t))["change"].any()
 
 
+def test_a_mouth_that_was_wider_before_the_onset_is_not_the_apex():
+    view = PaintedView(lambda t: 0.3 * np.interp(t, [0.2, 0.8, 1.4, 2.4], [1.0, 0.0, 0.0, 0.8]), seconds=3.0)
+    found = features_of(baselines.build("gan2015", size=96, span=0.0), view)["change"]
+    frames = view.frames[..., 0].astype(float)
+    np.testing.assert_allclose(found, (frames[70] - frames[30]) / 255, atol=0.05)
+
+
 def test_layers_are_scikit_learns_from_the_bottom_up():
     from sklearn.neural_network import BernoulliRBM
 

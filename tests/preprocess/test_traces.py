@@ -124,6 +124,30 @@ def test_too_little_of_a_face_is_said(tmp_path, options, message):
         traces.read_trace(openface(tmp_path / "a.csv", **options))
 
 
+@pytest.mark.parametrize("clock", ["timestamp", "frame"])
+@pytest.mark.parametrize(("missing", "message"), [(range(3, 18), "no face from 0.1 to 0.7 s"), (range(5, 9), "")])
+def test_rows_that_are_left_out_are_gaps_too(tmp_path, missing, message, clock):
+    table = pd.read_csv(openface(tmp_path / "a.csv"), skipinitialspace=True).drop(index=list(missing))
+    if clock == "frame":
+        table = table.drop(columns="timestamp")
+    table.to_csv(tmp_path / "b.csv", index=False)
+    if message:
+        with pytest.raises(ActionUnitError, match=message):
+            traces.read_trace(tmp_path / "b.csv", fps=25)
+    else:
+        found = traces.read_trace(tmp_path / "b.csv", fps=25)
+        np.testing.assert_allclose(found.times, np.delete(np.arange(20), list(missing)) / 25, atol=1e-9)
+
+
+def test_the_face_in_most_frames_keeps_its_times_beside_another(tmp_path):
+    table = pd.read_csv(openface(tmp_path / "a.csv"), skipinitialspace=True)
+    other = table.iloc[4:7].assign(face_id=1)
+    both = pd.concat([table.drop(index=[4, 5, 6]), other]).sort_index()
+    both.to_csv(tmp_path / "b.csv", index=False)
+    found = traces.read_trace(tmp_path / "b.csv")
+    np.testing.assert_allclose(found.times, np.delete(np.arange(20), [4, 5, 6]) / 25)
+
+
 def test_times_must_increase(tmp_path):
     path = openface(tmp_path / "a.csv")
     path.write_text(path.read_text().replace(" 0.200,", " 0.100,"))
