@@ -16,6 +16,7 @@ __all__ = [
     "mouth_width",
     "phases",
     "smooth_4253h_twice",
+    "within",
 ]
 
 Array = NDArray[np.float64]
@@ -189,6 +190,12 @@ def phases(signal: ArrayLike, times: ArrayLike, *, longest_in: Literal["time", "
     onset, offset = (_longest(moving, at, measure) for moving in (step > level, step < -level))
     apex = (onset[1], offset[0]) if onset and offset and onset[1] <= offset[0] else None
     return Phases(onset, apex, offset)
+
+
+def within(span: Interval | None, times: ArrayLike) -> NDArray[np.bool_]:
+    """Which times (T,) lie in a phase, its ends included; none in one that is missing."""
+    at = np.asarray(times, np.float64)
+    return np.zeros(len(at), bool) if span is None else (at >= span[0]) & (at <= span[1])
 
 
 def _points(landmarks: ArrayLike) -> Array:

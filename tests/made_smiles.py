@@ -45,6 +45,11 @@ def smile(
     return points + noise * np.random.default_rng(seed).normal(size=points.shape)
 
 
+def manifest_of(clips):
+    """What a manifest says of the content of clips."""
+    return pd.DataFrame({"sha256": [f"of {clip}" for clip in clips], "source": ""}, index=list(clips))
+
+
 @dataclass
 class SmileStore:
     """A store of landmarks alone; features are kept below `path`."""
@@ -65,6 +70,10 @@ class SmileStore:
         return self.clips[clip_id]
 
     @property
+    def manifest(self):
+        return manifest_of(self.clips)
+
+    @property
     def table(self):
         return pd.DataFrame(self.rows, columns=["clip_id", "subject", "label"])
 
@@ -82,6 +91,10 @@ class TraceStore:
     clips: dict
     has_frames = False
     database = "drawn traces"
+
+    @property
+    def manifest(self):
+        return manifest_of(self.clips)
 
     def traces(self, clip_id):
         return self.clips[clip_id]

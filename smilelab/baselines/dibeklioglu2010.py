@@ -22,6 +22,7 @@ from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.landmark_signals import EYES, LongestIn, checked, signals_of, smoothed
 from smilelab.baselines.machines import Floats, State, inner_folds
 from smilelab.baselines.phase_features import statistics
+from smilelab.signals import within
 
 __all__ = ["CLASSIFIERS", "Dibeklioglu2010", "cosines", "lid_angles"]
 
@@ -184,10 +185,7 @@ def _compute(view: View, *, longest_in: LongestIn) -> Features:
     clip = signals_of(view, longest_in)
     sides = np.stack([clip.sides[1], smoothed(lid_angles(clip.points))])
     means = sides.mean(1)
-    spans = [
-        (clip.times >= span[0]) & (clip.times <= span[1]) if span else np.zeros(len(clip.times), bool)
-        for span in clip.phases
-    ]
+    spans = [within(span, clip.times) for span in clip.phases]
     speeds = np.gradient(means, clip.times, axis=1) if len(clip.times) > 1 else np.zeros_like(means)
     return {
         "statistics": statistics(sides, clip.times, clip.phases),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from smilelab.signals import Phases, phases
+from smilelab.signals import Phases, phases, within
 
 __all__ = ["NAMES", "PHASES", "STATISTICS", "describe", "statistics"]
 
@@ -47,7 +47,7 @@ def statistics(sides: ArrayLike, times: ArrayLike, found: Phases | None = None) 
     rows = []
     for signal in both:
         for span in spans:
-            frames = (at >= span[0]) & (at <= span[1]) if span else np.zeros(len(at), bool)
+            frames = within(span, at)
             rows.append(describe(signal[:, frames], at[frames]))
     return np.concatenate(rows)
 

@@ -13,7 +13,7 @@ from smilelab.baselines.clip_samples import Extractor, Features, View
 from smilelab.baselines.fusion import FusedMachines
 from smilelab.baselines.landmark_signals import LandmarkSignals, LongestIn, checked, signals_of, smoothed
 from smilelab.baselines.machines import Floats, State
-from smilelab.signals import eye_centres
+from smilelab.signals import eye_centres, within
 
 __all__ = ["MODALITIES", "PARAMETERS", "POINTS", "Valstar2007", "facial_movements", "head_movements", "parameters"]
 
@@ -187,6 +187,6 @@ def _compute(view: View, *, longest_in: LongestIn) -> Features:
 def _by_phase(signals: Floats, clip: LandmarkSignals) -> Floats:
     found = []
     for span in clip.phases:
-        frames = (clip.times >= span[0]) & (clip.times <= span[1]) if span else np.zeros(len(clip.times), bool)
+        frames = within(span, clip.times)
         found.append(parameters(signals[:, frames], clip.times[frames]).ravel())
     return np.concatenate(found)
