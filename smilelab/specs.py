@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from smilelab import anchors, baselines, models
+from smilelab import anchors, models
 from smilelab.anchors import AnchorRule, AnchorSource
 from smilelab.clips import ClipStore
 from smilelab.options import LATER, TrainingOptions, as_dict
@@ -232,7 +232,9 @@ def specify(
     own = models.anchor_rule(model) if model in models.names() else "none"
     if own == "neutral" or "neutral" in fields.get("compared", ()) or (windows is not None and windows.comparable):
         fields.setdefault("neutral_from", anchors.source_of(store))
-    if model in baselines.names():
+    if model not in models.names():
+        from smilelab import baselines  # networks are specified without what hand-crafted methods need
+
         fields.setdefault("revision", baselines.revision(model))
     elsewhere = tuple((other.database, other.hash) for other in tests)
     return [

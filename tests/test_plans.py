@@ -140,7 +140,7 @@ def test_status_prints_what_is_done_and_left_with_the_first_error(tmp_path, monk
     assert "5 min a run" in lines[at]
     assert "8 min to go" in lines[at]  # 3 x 300 s on two processes, rounded up
     assert "1 failed, first: ValueError: no such thing" in lines[at + 1]
-    assert "time unknown" in next(line for line in lines if "0 of 1 runs done" in line)
+    assert "time not known of 1" in next(line for line in lines if "0 of 1 runs done" in line)
 
 
 def test_a_damaged_plan_is_named(tmp_path):

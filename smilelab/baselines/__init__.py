@@ -129,9 +129,9 @@ def revision(name: str) -> int:
     Parameters
     ----------
     name : str
-        One of `names`.
+        One of `names`; of others it is 1.
     """
-    return int(getattr(_BASELINES.builders[name], "revision", 1))
+    return int(getattr(_BASELINES.builders.get(name), "revision", 1))
 
 
 def extractors(name: str, **options: object) -> Sequence[Extractor]:
