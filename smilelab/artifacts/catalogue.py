@@ -19,6 +19,7 @@ PAPERS = {
     "inflation": "this companion alone",
     "combined": "this companion alone",
     "cues": "this companion alone",
+    "auda": "Kawulok et al. 2021",
 }
 
 
@@ -44,6 +45,7 @@ _DENSENETS = "finished runs of the 3D DenseNets on windows"
 _TIMES = "videos of a database and finished RealSmileNet runs"
 _COMBINED = "finished runs of both networks with each anchor"
 _CUES = "finished runs of methods on smiles that are simulated without some cue"
+_AUDA = "finished runs of AUDA on traces of action units"
 _MOMENTS = "smile moments of recordings"
 
 CATALOGUE: dict[str, Artifact] = {
@@ -86,6 +88,7 @@ CATALOGUE: dict[str, Artifact] = {
         Artifact("probes", "What tells the classes apart without a smile", "01", _CLIPS),
         Artifact("audit", "What the papers' own numbers imply", "05", "the printed numbers alone"),
         Artifact("inflation", "Accuracy by the rule that chooses the epoch", "02", _RUNS),
+        Artifact("auda-pieces", "AUDA whole and in pieces, on traces of action units", "02", _AUDA),
         Artifact("combined", "Both networks with and without an anchor, on every database", "03", _COMBINED),
         Artifact("cues", "Which cue of a smile each method relies on", "03", _CUES),
     )

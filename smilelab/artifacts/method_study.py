@@ -87,7 +87,29 @@ class MethodStudy:
         dict
             By database and method.
         """
-        return {(name, method): self._specs(name, method) for name in databases for method in self.methods}
+        return {(name, method): self.specs(name, method) for name in databases for method in self.methods}
+
+    def specs(self, database: str, method: str, **options: Any) -> list[RunSpec]:
+        """Specify the folds of one method on one database; none where it cannot be run there.
+
+        Parameters
+        ----------
+        database, method : str
+        **options
+            Of the method; by default its own.
+        """
+        store = self.store(database)
+        if lacking(method, store):
+            return []
+        training = TrainingOptions()
+        given = tuple(options.items())
+        try:
+            return specify(
+                store, model=method, model_options=given, training=training, selection="last", folds=self.folds
+            )
+        except SplitError as error:
+            warnings.warn(f"{database}, not run: {error}", stacklevel=2)
+            return []
 
     def measured(self, databases: Iterable[str], results: Mapping[Any, Sequence[RunResult | RunFailure]]) -> Measured:
         """Put the results of :meth:`wanted`, as the study returns them, beside their stores."""
@@ -99,16 +121,6 @@ class MethodStudy:
 
     def _possible(self, store: ClipStore) -> list[str]:
         return [method for method in self.methods if not lacking(method, store)]
-
-    def _specs(self, database: str, method: str) -> list[RunSpec]:
-        store = self.store(database)
-        if lacking(method, store):
-            return []
-        try:
-            return specify(store, model=method, training=TrainingOptions(), selection="last", folds=self.folds)
-        except SplitError as error:
-            warnings.warn(f"{database}, not run: {error}", stacklevel=2)
-            return []
 
 
 @dataclass(frozen=True)

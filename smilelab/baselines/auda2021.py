@@ -30,8 +30,6 @@ class Piece(NamedTuple):
 _LAST_COSTS, _LAST_WIDTHS = (0.01, 0.1, 1.0), (0.1, 1.0)
 _AU_WISE = tuple(f"au_{name}" for name in RANGES)
 _CROSS_AU = tuple(f"cross_{name}" for name in RANGES)
-# Reported on UvA-NEMO's official folds, percent (standard deviation over the folds): ensemble 84.56 (3.29), AU-wise
-# 82.25 (3.49), of it the whole smile 82.08 (3.55), cross-AU 81.23 (3.30), onset 69.4, apex 58.8, AU12 alone 78.95.
 PIECES = {
     "ensemble": Piece((*_AU_WISE, *_CROSS_AU), UNITS),
     "au-wise whole": Piece(("au_whole",), UNITS),

@@ -40,6 +40,7 @@ def test_catalogue_holds_every_artifact_of_both_papers():
     expected = [f"lee2020-fig{n}" for n in range(1, 8)] + [f"lee2020-table{n}" for n in range(1, 5)]
     expected += [f"yang2020-fig{n}" for n in range(1, 9)] + [f"yang2020-table{n}" for n in range(1, 4)]
     expected += ["yang2020-cross", "yang2020-time", "audit", "folds", "probes", "inflation", "combined", "cues"]
+    expected += ["auda-pieces"]
     assert sorted(CATALOGUE) == sorted(expected)
 
 
