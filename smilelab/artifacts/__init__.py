@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 _MAKERS = (
-    *("data_tables", "data_figures", "tables", "figures", "diagrams"),
+    *("auda_pieces", "data_tables", "data_figures", "tables", "figures", "diagrams"),
     *("lee_tables", "lee_curves", "lee_diagrams", "siamese_figures", "audit_page"),
     *("yang_tables", "yang_groups", "yang_sweep", "yang_cam", "yang_time", "combined", "cues"),
 )

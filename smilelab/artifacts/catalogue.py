@@ -87,8 +87,8 @@ CATALOGUE: dict[str, Artifact] = {
         Artifact("folds", "Test folds of every database", "01", _CLIPS),
         Artifact("probes", "What tells the classes apart without a smile", "01", _CLIPS),
         Artifact("audit", "What the papers' own numbers imply", "05", "the printed numbers alone"),
-        Artifact("inflation", "Accuracy by the rule that chooses the epoch", "02", _RUNS),
         Artifact("auda-pieces", "AUDA whole and in pieces, on traces of action units", "02", _AUDA),
+        Artifact("inflation", "Accuracy by the rule that chooses the epoch", "02", _RUNS),
         Artifact("combined", "Both networks with and without an anchor, on every database", "03", _COMBINED),
         Artifact("cues", "Which cue of a smile each method relies on", "03", _CUES),
     )

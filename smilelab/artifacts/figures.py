@@ -86,7 +86,7 @@ def _fold_panel(axis: Axes, store: ClipStore, run: RunResult | None, seed: int, 
         of_class = points[labels == label]
         axis.scatter(of_class[:, 0], of_class[:, 1], s=14, c=color, marker=marker, alpha=0.8, linewidths=0)
     both = len(set(labels)) == 2
-    separation = f", s {silhouette_score(features, labels):.2f}" if both and len(labels) > 2 else ""
+    separation = f", s {silhouette_score(features, labels):z.2f}" if both and len(labels) > 2 else ""
     axis.set_title(f"fold {fold}: n {len(labels)}{separation}", fontsize=8)
     if not both:
         notes.append(f"Fold {fold} holds one class only.")

@@ -235,4 +235,4 @@ def failures(results: Mapping[str, Results]) -> list[str]:
 
 def number_text(value: float) -> str:
     """Two decimals, or "undefined"."""
-    return "undefined" if np.isnan(value) else f"{value:.2f}"
+    return "undefined" if np.isnan(value) else f"{value:z.2f}"

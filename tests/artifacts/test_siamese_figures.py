@@ -12,7 +12,7 @@ from written_store import Clip, steady, write_store
 from smilelab import runs, specs
 from smilelab.artifacts import siamese_examples
 from smilelab.artifacts.gallery import Gallery
-from smilelab.artifacts.siamese_examples import first_runs, spaced, typical, upper_shares
+from smilelab.artifacts.siamese_examples import first_runs, number_text, spaced, typical, upper_shares
 from smilelab.artifacts.siamese_figures import lee2020_fig4, lee2020_fig6, lee2020_fig7
 from smilelab.explain import cam
 from smilelab.options import TrainingOptions
@@ -235,3 +235,12 @@ def test_runs_of_a_plain_net_are_refused(store, results):
     )
     with pytest.raises(ValueError, match="takes no anchor"):
         lee2020_fig4(store, [plain])
+
+
+def test_numbers_next_to_zero_have_no_sign():
+    assert [number_text(value) for value in (-0.001, 0.001, -0.01, float("nan"))] == [
+        "0.00",
+        "0.00",
+        "-0.01",
+        "undefined",
+    ]
