@@ -135,3 +135,8 @@ def copy_of_results(root):
         elif source.is_file():
             shutil.copyfile(source, target)
     return root
+
+
+def card(text, artifact_id):
+    """The part of a page that shows an artifact."""
+    return text.partition(f'id="{artifact_id}"')[2].partition("</article>")[0]

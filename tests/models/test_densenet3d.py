@@ -3,22 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from plain_densenet3d import SMALL, arrays, clips, dense_block, embedding, scored, small, trained_looking, transition
+from plain_densenet3d import arrays, clips, dense_block, embedding, scored, small, trained_looking, transition
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from smilelab import models
-from smilelab.models.densenet3d import Bottleneck, DenseBlock, DenseNet3D, Transition
+from smilelab.models.densenet3d import Bottleneck, DenseBlock, Transition
 
 NAMES = [name for name in models.names() if name.startswith(("densenet3d", "siamese"))]
 LAYERS = {14: 4, 22: 8, 38: 16, 62: 28, 94: 44, "printed": 39}
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def on_meta(name: str, **options) -> nn.Module:
@@ -310,127 +303,6 @@ def test_there_is_one_dropout_a_layer_and_scoring_has_none(name):
         assert torch.equal(scored(model, frames), scored(model, frames))
         model.train()
         assert not torch.equal(scored(model, frames), scored(model, frames))
-
-
-# ---- activation checkpointing
-
-
-def step(model: nn.Module, frames: torch.Tensor, *, bfloat16: bool = False) -> list[torch.Tensor]:
-    """Logits, gradients and statistics of a training step with the same dropout each time."""
-    torch.manual_seed(7)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        logits = scored(model, frames)
-    nn.functional.binary_cross_entropy_with_logits(logits.float(), torch.tensor([1.0, 0.0, 1.0])).backward()
-    return [logits.detach(), torch.rand(1), *(p.grad for p in model.parameters()), *model.buffers()]
-
-
-@pytest.mark.parametrize("name", ["densenet3d-38", "siamese-posed"])
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("bfloat16", [False, True])
-def test_checkpointing_changes_no_result(name, training, bfloat16):
-    kept, again = small(name).train(training), small(name, checkpointing=True).train(training)
-    again.load_state_dict(kept.state_dict())
-    frames = clips(3)
-    computed = []
-    again.encoder.block2.layers[0].relu2.register_forward_hook(lambda *_: computed.append(1))
-    results = [step(model, frames, bfloat16=bfloat16) for model in (kept, again)]
-    assert len(computed) == 2
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
-
-
-def test_checkpointed_layers_keep_counting_after_a_step():
-    model = small("densenet3d", checkpointing=True).train()
-    norm = model.encoder.block1.layers[0].norm1
-    for number in (1, 2, 3):
-        before = norm.running_mean.clone()
-        step(model, clips(3))
-        assert norm.num_batches_tracked == number
-        assert norm.momentum == 0.1
-        assert not torch.equal(norm.running_mean, before)
-
-
-def test_a_checkpointed_graph_can_be_gone_through_twice():
-    kept, again = small("densenet3d").train(), small("densenet3d", checkpointing=True).train()
-    again.load_state_dict(kept.state_dict())
-    frames = clips(2)
-    gradients = []
-    for model in (kept, again):
-        torch.manual_seed(7)
-        logits = scored(model, frames)
-        parameters = list(model.parameters())
-        gradients.append([torch.autograd.grad(logit, parameters, retain_graph=True) for logit in logits])
-    for a, b in zip(*gradients, strict=True):
-        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(kept.buffers(), again.buffers(), strict=True))
-
-
-def test_checkpointing_keeps_fewer_bytes_for_the_gradient():
-    kept = {}
-    for checkpointing in (False, True):
-        model = DenseNet3D(38, checkpointing=checkpointing, **SMALL).train()
-        seen = {}
-        pack = lambda x, seen=seen: seen.update({x.untyped_storage().data_ptr(): x.untyped_storage().nbytes()}) or x  # noqa: E731
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-            scored(model, clips(4))
-        kept[checkpointing] = sum(seen.values()) - sum(4 * p.numel() for p in model.parameters())
-    assert kept[True] < 0.6 * kept[False]
-
-
-# ---- initialisation
-
-
-@pytest.mark.parametrize(("how", "power", "gain"), [("standard", 0.5, 2**0.5), ("printed", 1.0, 1.0)])
-def test_weights_are_drawn_by_their_fan_in(how, power, gain):
-    model = models.build("densenet3d-94", initialisation=how)
-    encoder = model.encoder
-    # Counted by hand: input features times the taps of the kernel.
-    fan_ins = [
-        (encoder.stem.conv, 3 * 27),
-        (encoder.block1.layers[0].conv1, 64),
-        (encoder.block1.layers[7].conv1, 64 + 7 * 20),
-        (encoder.block1.layers[7].conv2, 80 * 27),
-        (encoder.transition1.conv, 224),
-        (encoder.block4.layers[11].conv1, 704 + 11 * 20),
-        (encoder.last.conv, 944),
-        (encoder.fc, 1024),
-        (model.head.fc, 1024),
-    ]
-    for module, fan_in in fan_ins:
-        weight, std = module.weight.detach().double(), gain / fan_in**power
-        n = weight.numel()
-        assert abs(weight.std() / std - 1) < 5 / (2 * n) ** 0.5
-        assert abs(weight.mean()) < 5 * std / n**0.5
-        # Normal, not uniform: 31.7 % lie beyond one standard deviation (uniform: 42.3 %).
-        assert abs((weight.abs() > std).double().mean() - 0.3173) < 5 * (0.3173 * 0.6827 / n) ** 0.5
-
-
-def test_biases_as_named():
-    standard, printed = (models.build("densenet3d-38", initialisation=how) for how in ("standard", "printed"))
-    assert not standard.encoder.fc.bias.any()
-    assert not standard.head.fc.bias.any()
-    bias = torch.cat([printed.encoder.fc.bias, printed.head.fc.bias]).detach()
-    assert abs(bias.mean() - 0.5) < 0.02
-    assert 0.09 < bias.std() < 0.11
-
-
-@pytest.mark.parametrize("how", ["standard", "printed"])
-def test_batch_norms_start_as_the_identity_and_convolutions_have_no_bias(how):
-    model = models.build("siamese-neutral", initialisation=how, depth=38)
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
-    assert len(norms) == 2 * 16 + 5
-    for norm in norms:
-        for value, start in ((norm.weight, 1), (norm.bias, 0), (norm.running_mean, 0), (norm.running_var, 1)):
-            assert (value == start).all()
-    assert all(module.bias is None for module in model.modules() if isinstance(module, nn.Conv3d))
-
-
-def test_the_seed_decides_the_weights():
-    drawn = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        drawn.append(models.build("densenet3d", depth=14, **SMALL).state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(drawn[0].values(), drawn[1].values(), strict=True))
-    assert not torch.equal(drawn[0]["encoder.stem.conv.weight"], drawn[2]["encoder.stem.conv.weight"])
 
 
 # ---- precision, layout, gradients of the input, options

@@ -15,13 +15,6 @@ from smilelab.models.convolution import BlockConvolution, BlockMean, RowConvolut
 from smilelab.models.realsmilenet import NonLocal, Packing, TemporalSpatialAttention
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 def trained_looking(**options) -> nn.Module:
     """A model whose every weight and statistic has been moved off its starting value."""
     model = models.build("realsmilenet", **options)

@@ -14,13 +14,6 @@ LENGTHS = torch.tensor([3, 5, 1])
 ANCHOR_LENGTHS = torch.tensor([7, 2, 4])
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 def built(name: str = NAMES[0]) -> nn.Module:
     return trained_looking(name, feature_dropout=0.0, dropout=0.0)
 

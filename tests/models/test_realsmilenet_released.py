@@ -9,13 +9,6 @@ from torch import Tensor, nn
 LENGTHS = [2, 5, 1, 5]
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 def padded_in_front(frames: Tensor, lengths: list[int]) -> Tensor:
     """Clips (N, 3, T, S, S) as images with rows and columns exchanged, zero before each clip: (N, T, 3, S, S)."""
     batch = frames.new_zeros(len(frames), max(lengths), 3, *frames.shape[3:])

@@ -41,13 +41,6 @@ BACKBONES = [name for name in NAMES if "mini" in name]
 RECURRENT = ["realsmilenet-lstm", "realsmilenet-gru"]
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 

@@ -8,13 +8,6 @@ from plain_densenet3d import arrays, clips, embedding, small
 NAMES = ["siamese-neutral", "siamese-posed"]
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 def lengths(frames: torch.Tensor) -> torch.Tensor:
     return torch.full((len(frames),), frames.shape[2])
 
