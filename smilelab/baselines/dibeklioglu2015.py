@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from smilelab.baselines import ByClip, mrmr, register
-from smilelab.baselines.by_clip import stacked
+from smilelab.baselines import mrmr, register
 from smilelab.baselines.clip_samples import Extractor, Features, View
-from smilelab.baselines.fusion import FusedMachines
+from smilelab.baselines.fusion import FusedByClip, FusedMachines
 from smilelab.baselines.landmark_signals import SIGNALS, LongestIn, checked, signals_of
-from smilelab.baselines.machines import Floats, State
 from smilelab.baselines.phase_features import statistics
 
 __all__ = ["Dibeklioglu2015"]
 
 
 @register("dibeklioglu2015")
-class Dibeklioglu2015(ByClip):
+class Dibeklioglu2015(FusedByClip):
     """The 225 statistics, selected by mRMR for one support vector machine a region, their decisions fused.
 
     Parameters
@@ -57,31 +52,9 @@ class Dibeklioglu2015(ByClip):
         folds: int = 5,
     ) -> None:
         self.extractors = [Extractor("dibeklioglu2015", 1, _compute, longest_in=checked(longest_in))]
-        self._machines = FusedMachines(
+        self.machines = FusedMachines(
             SIGNALS, rules=rules, rank=mrmr.rank, counts=counts, costs=costs, widths=widths, folds=folds
         )
-
-    def learn(
-        self, features: list[Features], labels: NDArray[np.int64], subjects: NDArray[np.str_], *, seed: int
-    ) -> None:
-        """See :meth:`smilelab.baselines.ByClip.learn`."""
-        self._machines.fit(_parts(features), labels, subjects, seed=seed)
-
-    def decide(self, features: list[Features]) -> Floats:
-        """See :meth:`smilelab.baselines.ByClip.decide`."""
-        return self._machines.decide(_parts(features))
-
-    def state(self) -> State:
-        """See :meth:`smilelab.baselines.ByClip.state`; ``lips.columns`` and so on are the features chosen."""
-        return self._machines.state()
-
-    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """See :meth:`smilelab.baselines.ByClip.load_state`."""
-        self._machines.load_state(state)
-
-
-def _parts(features: list[Features]) -> dict[str, Floats]:
-    return {signal: stacked(features, signal) for signal in SIGNALS}
 
 
 def _compute(view: View, *, longest_in: LongestIn) -> Features:

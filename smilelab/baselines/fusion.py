@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
+from smilelab.baselines.by_clip import ByClip, stacked
+from smilelab.baselines.clip_samples import Features
 from smilelab.baselines.machines import Floats, State, SupportVectors, inner_folds
 
-__all__ = ["RULES", "FusedMachines", "Ranker", "SelectedSupportVectors", "fuse"]
+__all__ = ["RULES", "FusedByClip", "FusedMachines", "Ranker", "SelectedSupportVectors", "fuse"]
 
 # Features (n, d), labels (n,) and how many are wanted -> columns, the best first.
 Ranker = Callable[[Floats, NDArray[np.int64], int], NDArray[np.int64]]
@@ -171,7 +173,7 @@ class FusedMachines:
     ) -> None:
         if not rules or set(rules) - set(RULES):
             raise ValueError(f"rules are {rules!r}; expected some of {', '.join(RULES)}")
-        self.rules = tuple(rules)
+        self.rules, self.parts = tuple(rules), tuple(parts)
         self._machines = {
             part: SelectedSupportVectors(rank, counts=counts, costs=costs, widths=widths, folds=folds) for part in parts
         }
@@ -202,3 +204,33 @@ class FusedMachines:
         for part, machine in self._machines.items():
             machine.load_state(state, f"{part}.")
         self._rule = int(np.asarray(state["rule"])[0])
+
+
+class FusedByClip(ByClip):
+    """A method with one machine for each of its features, named as they are, and their decisions fused.
+
+    A subclass sets `extractors` and `machines`.
+    """
+
+    machines: FusedMachines
+
+    def learn(
+        self, features: list[Features], labels: NDArray[np.int64], subjects: NDArray[np.str_], *, seed: int
+    ) -> None:
+        """See :meth:`smilelab.baselines.ByClip.learn`."""
+        self.machines.fit(self._parts(features), labels, subjects, seed=seed)
+
+    def decide(self, features: list[Features]) -> Floats:
+        """See :meth:`smilelab.baselines.ByClip.decide`."""
+        return self.machines.decide(self._parts(features))
+
+    def state(self) -> State:
+        """See :meth:`smilelab.baselines.ByClip.state`; ``lips.columns`` and so on are the features chosen of a part."""
+        return self.machines.state()
+
+    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """See :meth:`smilelab.baselines.ByClip.load_state`."""
+        self.machines.load_state(state)
+
+    def _parts(self, features: list[Features]) -> dict[str, Floats]:
+        return {part: stacked(features, part) for part in self.machines.parts}

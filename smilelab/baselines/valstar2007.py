@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from smilelab.baselines import ByClip, gentle_boost, register
-from smilelab.baselines.by_clip import stacked
+from smilelab.baselines import gentle_boost, register
 from smilelab.baselines.clip_samples import Extractor, Features, View
-from smilelab.baselines.fusion import FusedMachines
+from smilelab.baselines.fusion import FusedByClip, FusedMachines
 from smilelab.baselines.landmark_signals import LandmarkSignals, LongestIn, checked, signals_of, smoothed
-from smilelab.baselines.machines import Floats, State
+from smilelab.baselines.machines import Floats
 from smilelab.signals import eye_centres, within
 
 __all__ = ["MODALITIES", "PARAMETERS", "POINTS", "Valstar2007", "facial_movements", "head_movements", "parameters"]
@@ -31,7 +29,7 @@ _STILL = 0.01
 
 
 @register("valstar2007")
-class Valstar2007(ByClip):
+class Valstar2007(FusedByClip):
     """Parameters of facial points and of the head, selected by boosting for one machine each, and late fusion.
 
     Parameters
@@ -71,27 +69,9 @@ class Valstar2007(ByClip):
         folds: int = 5,
     ) -> None:
         self.extractors = [Extractor("valstar2007", 1, _compute, longest_in=checked(longest_in))]
-        self._machines = FusedMachines(
+        self.machines = FusedMachines(
             MODALITIES, rules=rules, rank=gentle_boost.rank, counts=counts, costs=costs, widths=widths, folds=folds
         )
-
-    def learn(
-        self, features: list[Features], labels: NDArray[np.int64], subjects: NDArray[np.str_], *, seed: int
-    ) -> None:
-        """See :meth:`smilelab.baselines.ByClip.learn`."""
-        self._machines.fit(_parts(features), labels, subjects, seed=seed)
-
-    def decide(self, features: list[Features]) -> Floats:
-        """See :meth:`smilelab.baselines.ByClip.decide`."""
-        return self._machines.decide(_parts(features))
-
-    def state(self) -> State:
-        """See :meth:`smilelab.baselines.ByClip.state`, with the chosen ``face.columns`` and ``head.columns``."""
-        return self._machines.state()
-
-    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """See :meth:`smilelab.baselines.ByClip.load_state`."""
-        self._machines.load_state(state)
 
 
 def facial_movements(points: Floats) -> Floats:
@@ -165,10 +145,6 @@ def parameters(signals: Floats, times: Floats) -> Floats:
         ],
         1,
     )
-
-
-def _parts(features: list[Features]) -> dict[str, Floats]:
-    return {modality: stacked(features, modality) for modality in MODALITIES}
 
 
 def _compute(view: View, *, longest_in: LongestIn) -> Features:
