@@ -67,7 +67,7 @@ def check(folder: Path, name: str | None) -> None:
                     failed = True
                     continue
                 failed |= any(Path(path).exists() for path in database.index()["path"])
-                click.echo("Its metadata without the videos:")
+                click.echo("What its metadata say, whether or not the videos are there:")
             click.echo(describe(database))
             if database.require_videos:
                 click.echo(f"Next: smilelab preprocess {known} {place}")
@@ -87,6 +87,7 @@ def moments(folder: Path, openface: Path | None, neutral: str, jobs: int | None)
     The table is made once. Then it can be corrected: change start_s and end_s, set keep to no, add and delete rows.
     """
     from smilelab import datasets
+    from smilelab.preprocess.moment_table import FAILURES_FILE
 
     try:
         found = _moments(datasets.open("recordings", folder), openface, neutral, jobs)
@@ -94,7 +95,9 @@ def moments(folder: Path, openface: Path | None, neutral: str, jobs: int | None)
         fail(error)
     for name, count in found.counts().items():
         click.echo(f"{count} {name} smiles")
-    click.echo(f"{len(found.neutral)} neutral faces, {len(found.failures)} remarks in {found.path.parent}")
+    click.echo(f"{len(found.neutral)} neutral faces")
+    if count := len(found.failures):
+        click.echo(f"{count} left out or doubtful, with the reasons in {found.path.parent / FAILURES_FILE}")
     click.echo(f"{found.path}: correct it by hand if need be, then preprocess")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 
 _MAKERS = (
-    *("auda_pieces", "data_tables", "data_figures", "tables", "figures", "diagrams"),
+    *("data_tables", "data_figures", "tables", "figures", "diagrams"),
     *("lee_tables", "lee_curves", "lee_diagrams", "siamese_figures", "audit_page"),
-    *("yang_tables", "yang_groups", "yang_sweep", "yang_cam", "yang_time", "combined", "cues"),
+    *("yang_tables", "yang_groups", "yang_sweep", "yang_cam", "yang_time"),
+    *("auda_pieces", "combined", "cues"),
 )
 
 

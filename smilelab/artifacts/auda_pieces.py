@@ -81,7 +81,8 @@ def auda_pieces(store: ClipStore, results: Mapping[str, Results]) -> Product:
         ),
     }
     notes = [
-        "Reported numbers are of the real UvA-NEMO database, from traces of action units that are public.",
+        "AUDA is the method of Kawulok et al. 2021, 'Dynamics of facial actions for assessing smile genuineness'. "
+        "Reported numbers are theirs, on the real UvA-NEMO database; their traces of action units are public.",
         "AU-wise features say how far and how fast each unit changes, cross-AU features how pairs of units differ in "
         "that. A range is the whole smile, its onset, apex or offset; 'all ranges' joins the decisions of the ranges "
         "by one more machine, the ensemble those of all AU-wise and all cross-AU ranges.",

@@ -260,4 +260,4 @@ def _signed(values: NDArray[np.float64], drawn: NDArray[np.float64]) -> str:
     mean = _mean(values)
     if np.isnan(mean):
         return number_text(mean)
-    return f"{mean:.2f} {UNDEFINED}" if np.isnan(ends.low) else f"{mean:.2f} [{ends.low:.2f}, {ends.high:.2f}]"
+    return f"{mean:z.2f} {UNDEFINED}" if np.isnan(ends.low) else f"{mean:z.2f} [{ends.low:z.2f}, {ends.high:z.2f}]"

@@ -19,7 +19,7 @@ PAPERS = {
     "inflation": "this companion alone",
     "combined": "this companion alone",
     "cues": "this companion alone",
-    "auda": "Kawulok et al. 2021",
+    "auda": "Kawulok et al. 2021 (AUDA)",
 }
 
 

@@ -15,7 +15,7 @@ from smilelab import comparison, metrics, resampling
 from smilelab.artifacts import yang_methods, yang_rows
 from smilelab.artifacts.catalogue import makes
 from smilelab.artifacts.method_study import ALL_OFF, ALL_ON
-from smilelab.artifacts.numbers import AUC_NOTE, about_few_subjects
+from smilelab.artifacts.numbers import AUC_NOTE, about_few_subjects, percent
 from smilelab.artifacts.product import NOT_RUN, Product
 from smilelab.artifacts.study import TRACES
 from smilelab.artifacts.yang_methods import METHODS, NETWORK, name_of
@@ -78,6 +78,7 @@ def cues(stores: Mapping[tuple[str, str], ClipStore], results: Mapping[tuple[str
         "Eyelids and texture hardly tell the published kinematics' classes apart, where clip length is matched not at "
         "all: their columns show what no loss looks like. A small drop beside a large one may be the part of a cue "
         "that another one carries as well (speed is amplitude times timing).",
+        *_chance(done),
         *([] if any(cue != NONE_CERTAIN for cue in relied.values()) else [_too_few(done)]),
         *_about(stores),
         AUC_NOTE,
@@ -92,6 +93,21 @@ def cues(stores: Mapping[tuple[str, str], ClipStore], results: Mapping[tuple[str
         stores=[*stores.values()],
         runs=every,
     )
+
+
+def _chance(done: Mapping[tuple[str, str, str], Cell]) -> list[str]:
+    """What it means that methods pass the larger class although the label decides nothing."""
+    found = [(key, cell) for key, cell in done.items() if key[2] == ALL_OFF and cell.against == "above"]
+    if not found:
+        return []
+    named = ", ".join(f"{_title(key[:2])} ({cell.accuracy}; {percent(cell.majority)})" for key, cell in found)
+    most = max(cell.summary.accuracy - cell.majority for _, cell in found)
+    return [
+        f"Although the label decides nothing with '{ALL_OFF}', the interval lies above the larger class for {named}. "
+        "That is chance, of these people or of the folds: intervals draw subjects and leave trained methods as they "
+        f"are, so that they are too narrow. A difference of {percent(most)} points may be chance elsewhere in the "
+        "table too."
+    ]
 
 
 def _too_few(done: Mapping[tuple[str, str, str], Cell]) -> str:
@@ -233,14 +249,15 @@ def _figure(
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
     beside = figure.add_axes(((west + wide + 0.15) / width, south / height, 0.16 / width, high / height))
-    bar = figure.colorbar(shown, cax=beside)
+    below = bool((shares < _LOW).any())  # of numbers; what was not run is none
+    bar = figure.colorbar(shown, cax=beside, extend="min" if below else "neither")
     bar.ax.set_title("accuracy", fontsize=8, pad=8)
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     bar.ax.tick_params(labelsize=7)
     said = (
         "Large: accuracy on unseen people, percent. Small: points against all cues on;\n"
         "bold with *: a loss whose 95 % interval over subjects leaves zero.\n"
-        "Framed: the cue that a method relies on."
+        "Framed: the cue that a method relies on, if with all cues on it passes the larger class."
     )
     figure.text(0.15 / width, 0.62 / height, said, fontsize=7.5, ha="left", va="top", linespacing=1.3)
     figure.suptitle("What each method loses without a cue (simulated smiles)", fontsize=10, y=1 - 0.15 / height)

@@ -131,7 +131,11 @@ def _finish(axis: Axes, row: Row, depth: Depth, unit: str) -> None:
     axis.set_ylabel("true positive rate (posed called posed)", fontsize=8)
     axis.tick_params(labelsize=8)
     axis.grid(color="0.9", lw=0.5)
-    axis.legend(loc="lower right", fontsize=7, title="AUC, %", title_fontsize=7, framealpha=0.9, handlelength=2.6)
+    # Below the axes: curves near chance fill every corner.
+    axis.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False, fontsize=7, handlelength=2.6,
+        title="AUC, %", title_fontsize=7,
+    )  # fmt: skip
 
 
 def _samples(row: Row, unit: str) -> pd.DataFrame:

@@ -39,16 +39,16 @@ def reported(artifact_id: str | None = None) -> pd.DataFrame:
 
 
 def percent(value: float, low: float | None = None, high: float | None = None) -> str:
-    """Print a share as "71.2" or, with an interval, as "71.2 [64.0, 78.1]"; empty for NaN.
+    """Print a share as "71.2" or, with an interval, as "71.2 [64.0, 78.1]", zero without a sign; empty for NaN.
 
     An interval of NaN is undefined, and called :data:`UNDEFINED`.
     """
     if np.isnan(value):
         return ""
-    text = f"{100 * value:.1f}"
+    text = f"{100 * value:z.1f}"
     if low is None or high is None:
         return text
-    return f"{text} {UNDEFINED}" if np.isnan([low, high]).any() else f"{text} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{text} {UNDEFINED}" if np.isnan([low, high]).any() else f"{text} [{100 * low:z.1f}, {100 * high:z.1f}]"
 
 
 def counted(count: int, thing: str) -> str:

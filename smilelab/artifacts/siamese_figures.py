@@ -273,7 +273,7 @@ def _scatter(axis: Axes, found: projection.Components, labels: np.ndarray, title
         points = found.points[labels == label]
         axis.scatter(points[:, 0], points[:, 1], s=12, c=color, marker=marker, alpha=0.6, linewidths=0)
     first, second = (
-        f"PC{number}: {100 * share:.1f} % of variance ({100 * here:.1f} %)"
+        f"PC{number}: {100 * share:.1f} % of variance in training, {100 * here:.1f} % here"
         for number, (share, here) in enumerate(zip(found.explained, found.explained_here, strict=True), start=1)
     )
     axis.set_xlabel(first, fontsize=8)

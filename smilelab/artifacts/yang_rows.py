@@ -214,7 +214,7 @@ def duration(seconds: float) -> str:
 
 def points(value: float, low: float | None = None, high: float | None = None) -> str:
     """Print a difference of shares in points, "-3.6" or "-3.6 [-8.1, 0.9]"; empty for NaN."""
-    return percent(value, low, high).replace("-0.0", "0.0")
+    return percent(value, low, high)
 
 
 def p_value(value: float) -> str:

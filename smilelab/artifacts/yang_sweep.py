@@ -29,6 +29,7 @@ Setting = tuple[int, float]
 # Okabe & Ito's colours; the markers tell the sizes apart without them.
 _STYLES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#000000", "D"), ("#cc79a7", "v"), ("#e69f00", "P"))
 _LEGEND = 0.14
+_CIRCLE = 2.0  # points of accuracy that the radius of the circle around the choice may take
 _GROUP = 0.72  # width that the sizes of one frame rate take, where rates are 1 apart
 _LEVEL = 0.05
 _ROUNDING = 1e-9
@@ -215,7 +216,9 @@ def _drawn(sizes: Sequence[int], rates: Sequence[float], done: Mapping[Setting, 
         label = None if known else "majority class"
         axis.plot(ends, [100 * cell.majority] * 2, color="0.45", lw=1.8, label=label, solid_capstyle="projecting")
         top = 100 * np.nanmax([cell.summary.accuracy, cell.summary.accuracy_high])
-        _write(axis, f"{100 * cell.summary.accuracy:.1f}", (places[at], top), fontsize=6.5)
+        # Where there is no interval, the circle around the paper's choice reaches above the mark.
+        above = 9.0 if at == CHOICE and top - 100 * cell.summary.accuracy < _CIRCLE else 3.5
+        _write(axis, f"{100 * cell.summary.accuracy:.1f}", (places[at], top), above, fontsize=6.5)
     if CHOICE in done:
         height = 100 * done[CHOICE].summary.accuracy
         axis.plot(places[CHOICE], height, "o", ms=14, mfc="none", mec="0.2", mew=1.2, label="the paper's choice")
@@ -250,9 +253,9 @@ def _finish(axis: Axes, rates: Sequence[float], done: Mapping[Setting, Cell]) ->
     axis.figure.legend(loc="lower center", bbox_to_anchor=(0.5, 0.03), ncols=3, fontsize=8, frameon=False)
 
 
-def _write(axis: Axes, text: str, at: tuple[float, float], **options: Any) -> None:
-    """Write a word just above a place."""
-    axis.annotate(text, at, xytext=(0, 3.5), textcoords="offset points", ha="center", va="bottom", **options)
+def _write(axis: Axes, text: str, at: tuple[float, float], above: float = 3.5, **options: Any) -> None:
+    """Write a word just above a place, by so many points."""
+    axis.annotate(text, at, xytext=(0, above), textcoords="offset points", ha="center", va="bottom", **options)
 
 
 def _title(done: Mapping[Setting, Cell]) -> str:

@@ -185,6 +185,11 @@ class Database(ABC):
     def _files_say_simulated(self) -> bool:
         return any(says_simulated(Path(path)) for path in self._index["path"].unique())
 
+    def files_from_simulator(self) -> tuple[int, int]:
+        """How many of the clips' files name the simulator, and how many there are."""
+        paths = self._index["path"].unique()
+        return sum(says_simulated(Path(path)) for path in paths), len(paths)
+
     def fingerprint(self) -> str:
         """Eight hex digits over clip ids, labels, subjects and file sizes: another copy of the same data is equal."""
         digest = hashlib.sha256(b"simulated" if self.simulated else b"")

@@ -22,10 +22,9 @@ def describe(database: Database) -> str:
     """
     index, label = database.index(), database.index()["label"]
     title = database.title.removeprefix("the ")
-    origin = "simulated" if database.simulated else "not marked as simulated"
     spontaneous, posed, neutral = (int((label == value).sum()) for value in (SPONTANEOUS, POSED, NEUTRAL))
     lines = [
-        f"{database.root}: {title[0].upper()}{title[1:]} ({origin})",
+        f"{database.root}: {title[0].upper()}{title[1:]} ({_origin(database)})",
         f"{_counted(len(index), 'clip')} of {_counted(index['subject'].nunique(), 'subject')}: "
         f"{spontaneous} spontaneous, {posed} posed" + (f", {neutral} neutral" if neutral else ""),
     ]
@@ -41,7 +40,9 @@ def describe(database: Database) -> str:
         published = "Counts that differ from the published ones" if database.expected() else "What a class lacks"
         lines += [
             f"{published}:\n{deviations.to_string(index=False)}",
-            "It can be used as it is; tables will say how many clips they are based on.",
+            "It can be used as it is; tables will say how many clips they are based on."
+            if spontaneous and posed
+            else "Networks learn from both classes: clips of one can be preprocessed and scored, not trained on.",
         ]
         lines += [database.how_to_obtain] if database.expected() and not database.simulated else []
     elif database.expected():
@@ -51,6 +52,15 @@ def describe(database: Database) -> str:
     elif database.require_videos:
         lines.append("No fault found.")
     return "\n".join([*lines, *(f"Note: {note}" for note in database.notes[:10])])
+
+
+def _origin(database: Database) -> str:
+    if not database.simulated:
+        return "not marked as simulated"
+    made, every = database.files_from_simulator()
+    if made in (0, every):
+        return "simulated"
+    return f"counts as simulated: {made} of {_counted(every, 'file')} came from the simulator; keep the others apart"
 
 
 def _counted(count: int, thing: str) -> str:

@@ -56,6 +56,8 @@ def draw_curves(
     _line(units, times, curves["au12"], "AU12", color=_AU12, lw=1.4)
     if curves["au06"].notna().any():
         _line(units, times, curves["au06"], "AU06", color=_AU06, lw=1.4, ls=(0, (4, 1.5)))
+    else:
+        units.plot([], [], " ", label="AU06 not\nmeasured")
     units.set_ylabel("AU estimate\n(0 to 5)", fontsize=fontsize)
     units.set_ylim(-0.2, max(3.0, 1.15 * float(np.nanmax(curves[["au06", "au12"]].to_numpy(), initial=0.0))))
     if over_time is not None:
@@ -95,8 +97,6 @@ def draw_curves(
             0.995, 0.06, "hatched: no face", transform=lids.transAxes, ha="right", fontsize=fontsize - 1,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )  # fmt: skip
-    if curves["au06"].isna().all():
-        units.text(0.995, 0.06, "AU06 not measured", transform=units.transAxes, ha="right", fontsize=fontsize - 1)
     axes[-1].set_xlabel("time from the start of the clip (s)", fontsize=fontsize)
 
 

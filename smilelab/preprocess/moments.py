@@ -366,7 +366,10 @@ def _say_what_is_new(
         )
     for other in sorted(folder.parent.glob(f"{name}-*/{MOMENTS_FILE}")):
         if other.parent != folder:
-            _say(f"{other}: of other settings or another state of the database; corrections there stay there", progress)
+            _say(
+                f"{other}: of another database or other settings; not used, and corrections there stay there",
+                progress,
+            )
 
 
 def _report(folder: Path, progress: bool) -> None:

@@ -74,6 +74,7 @@ def test_reported_table2_and_table3_share_the_row_of_the_model():
     [
         ((0.7123,), "71.2"),
         ((0.5, 0.4321, 0.5678), "50.0 [43.2, 56.8]"),
+        ((-0.0001, -0.012, -0.0004), "0.0 [-1.2, 0.0]"),
         ((float("nan"),), ""),
         ((0.2857, float("nan"), float("nan")), "28.6 [too few subjects]"),
     ],

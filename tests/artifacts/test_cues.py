@@ -104,6 +104,18 @@ def test_what_is_at_chance_relies_on_nothing(product):
     assert part(product, "Accuracy in percent", method="Gan'15")["relies on"] == cues.NONE_CERTAIN
 
 
+def test_a_control_that_passes_the_larger_class_is_called_chance(product, stores):
+    assert "may be chance elsewhere" not in " ".join(product.notes)
+    runs_of = {
+        (UVA, "cohn2004", setting): made_runs(stores[UVA, setting], wrong_on("s00"), model="cohn2004", **LAST)
+        for setting in (ALL_ON, ALL_OFF)
+    }
+    (note,) = [note for note in cues.cues(stores, runs_of).notes if "may be chance elsewhere" in note]
+    # 22 of 24 right, half of each class.
+    assert "for Cohn'04 (91.7 [" in note
+    assert "A difference of 41.7 points" in note
+
+
 def test_what_failed_or_was_not_run_is_said(product):
     row = part(product, "Accuracy in percent", method="Wu'14")
     assert row["cheeks"] == row[ALL_OFF] == NOT_RUN

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smilelab import datasets
+from smilelab.datasets.report import describe
 
 HEADING = "path,label,subject,sex,age,start_s,end_s,kind"
 
@@ -227,3 +228,21 @@ def test_no_table_whatever_gives_another_error(root, content):
     with contextlib.suppress(datasets.DatabaseError):
         used = set(datasets.open("recordings", root).index()["path"])
     assert used <= {str(root / "a.mp4"), str(root / "b.mp4")}
+
+
+def test_one_simulated_file_among_others_is_told_with_the_count(root):
+    write(root, "a.mp4,posed,anna,,,,,clip", "b.mp4,spontaneous,anna,,,,,clip", "sub/c.MOV,posed,bert,,,,,clip")
+    assert "(not marked as simulated)" in describe(datasets.open("recordings", root))
+    (root / "b.mp4").write_bytes(b"........simulated by smilelab........")
+    database = datasets.open("recordings", root)
+    assert database.simulated
+    assert "(counts as simulated: 1 of 3 files came from the simulator; keep the others apart)" in describe(database)
+    for other in ("a.mp4", "sub/c.MOV"):
+        (root / other).write_bytes(b"........simulated by smilelab........")
+    assert "(simulated)" in describe(datasets.open("recordings", root))
+
+
+@pytest.mark.parametrize(("label", "trained"), [("posed", False), ("spontaneous", True)])
+def test_clips_of_one_class_are_not_called_enough_to_train_on(root, label, trained):
+    write(root, "a.mp4,posed,anna,,,,,clip", f"b.mp4,{label},bert,,,,,clip")
+    assert ("clips of one can be preprocessed and scored" in describe(datasets.open("recordings", root))) is not trained

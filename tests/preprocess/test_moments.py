@@ -314,7 +314,7 @@ def test_another_row_in_the_database_costs_no_second_look(
     again = find(filmed, tmp_path / "moments", jobs=1, progress=True)
     assert again.path != found.path
     pd.testing.assert_frame_equal(again.moments, found.moments)
-    assert f"{found.path}: of other settings or another state of the database" in capsys.readouterr().err
+    assert f"{found.path}: of another database or other settings" in capsys.readouterr().err
 
 
 def test_recordings_of_two_sources_are_named(filmed: Recordings, tmp_path: Path) -> None:
