@@ -57,7 +57,7 @@ def draw_curves(
     if curves["au06"].notna().any():
         _line(units, times, curves["au06"], "AU06", color=_AU06, lw=1.4, ls=(0, (4, 1.5)))
     else:
-        units.plot([], [], " ", label="AU06 not\nmeasured")
+        units.text(1.012, 0.0, "AU06 not\nmeasured", transform=units.transAxes, va="bottom", fontsize=fontsize - 1)
     units.set_ylabel("AU estimate\n(0 to 5)", fontsize=fontsize)
     units.set_ylim(-0.2, max(3.0, 1.15 * float(np.nanmax(curves[["au06", "au12"]].to_numpy(), initial=0.0))))
     if over_time is not None:
