@@ -133,7 +133,7 @@ def _finish(axis: Axes, row: Row, depth: Depth, unit: str) -> None:
     axis.grid(color="0.9", lw=0.5)
     # Below the axes: curves near chance fill every corner.
     axis.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False, fontsize=7, handlelength=2.6,
+        loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, fontsize=7, handlelength=2.6,
         title="AUC, %", title_fontsize=7,
     )  # fmt: skip
 

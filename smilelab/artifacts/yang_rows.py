@@ -303,8 +303,10 @@ def notes_of(cells: Iterable[Cell], stores: Mapping[str, ClipStore], subjects: I
     notes += about_few_subjects([*(cell.summary.subjects for cell in run), *subjects])
     if lower := _by_database([(cell, "") for cell in run if cell.against in ("below", "equal")]):
         notes.append(f"The accuracy does not exceed the share of the tested clips' larger class: {lower}.")
-    if part := _by_database([(cell, f" ({cell.folds})") for cell in run if " of " in cell.folds]):
-        notes.append(f"Only some folds or draws were run: {part}.")
+    if part := [cell for cell in run if " of " in cell.folds]:
+        alike = len({cell.folds for cell in run}) == 1
+        named = _by_database([(cell, f" ({cell.folds})") for cell in part])
+        notes.append(f"Only some folds or draws were run: {f'{part[0].folds}, in every row' if alike else named}.")
     notes += [cell.failed for cell in every if cell.failed]
     return notes + about_time(run)
 

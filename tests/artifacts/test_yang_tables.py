@@ -329,3 +329,11 @@ def test_the_majority_is_that_of_the_answers_given():
     assert cell.majority == pytest.approx((12 + 4) / (14 + 5))
     assert yang_rows.larger_class(store) == pytest.approx(12 / 14)
     assert list(cell.trials) == [1.0, 1.0]
+
+
+def test_folds_that_all_rows_share_are_told_once(store):
+    given = {
+        name: {"uva-nemo": made_runs(store, folds=(2, 3), model=name)} for name in ("realsmilenet", "realsmilenet-lstm")
+    }
+    (found,) = [line for line in yang_tables.yang2020_table3({"uva-nemo": store}, given).notes if "Only some" in line]
+    assert found == "Only some folds or draws were run: 2 of 3, in every row."
